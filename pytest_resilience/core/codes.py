@@ -1,0 +1,172 @@
+"""Every problem we can tell of: a number, a name, and what can be done. Numbers and names are never used again."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A kind of problem. `severity` is "error", "warning" or "info"; `actions` come most useful first."""
+
+    code: str
+    name: str
+    severity: str
+    title: str
+    actions: tuple[str, ...] = ()
+
+    @property
+    def category(self) -> str:
+        """The hundreds of the number, as a word."""
+        return _CATEGORIES[self.code[3]]
+
+
+_CATEGORIES = {
+    "1": "test",
+    "2": "process",
+    "3": "run",
+    "4": "ledger",
+    "5": "resume",
+    "6": "environment",
+    "7": "config",
+    "8": "report",
+    "9": "internal",
+}
+
+
+class Code(Enum):
+    """The problems used so far; ``str(Code.X)`` is how a message begins: number and name."""
+
+    TEST_FAILED = Problem(
+        "RES101", "test-failed", "error", "the call phase failed", ("fix_test_or_code", "rerun_test")
+    )
+    SETUP_ERROR = Problem(
+        "RES102",
+        "setup-error",
+        "error",
+        "a fixture failed before the test ran",
+        ("fix_fixture", "rerun_test"),
+    )
+    TEARDOWN_ERROR = Problem(
+        "RES103",
+        "teardown-error",
+        "error",
+        "a fixture failed after the test ran",
+        ("fix_fixture", "rerun_isolated"),
+    )
+    TEST_FLAKY = Problem(
+        "RES105", "test-flaky", "warning", "the test passed after a bad attempt", ("deflake", "quarantine")
+    )
+    STRICT_XPASS = Problem(
+        "RES106", "strict-xpass", "error", "a test that is marked to fail passed", ("edit_marker",)
+    )
+    COLLECTION_ERROR = Problem(
+        "RES110", "collection-error", "error", "a test file cannot be collected", ("fix_import",)
+    )
+    WORKER_CRASHED = Problem(
+        "RES201",
+        "worker-crashed",
+        "error",
+        "the process died while the test ran",
+        ("rerun_isolated", "inspect_core_dump"),
+    )
+    WORKER_RESTART_LIMIT = Problem(
+        "RES204",
+        "worker-restart-limit",
+        "error",
+        "no worker is left to run tests",
+        ("inspect_core_dump", "resume"),
+    )
+    CONTROLLER_LOST = Problem(
+        "RES207", "controller-lost", "warning", "the run has no orderly end in the ledger", ("resume",)
+    )
+    STOP_CONSECUTIVE_FAILURES = Problem(
+        "RES301",
+        "stop-consecutive-failures",
+        "error",
+        "too many failures in a row",
+        ("fix_test_or_code", "resume"),
+    )
+    STOP_SAME_ERROR = Problem(
+        "RES302", "stop-same-error", "error", "the same error came too often", ("fix_cause", "resume")
+    )
+    INTERRUPTED_BY_SIGNAL = Problem(
+        "RES306", "interrupted-by-signal", "error", "the session was stopped from outside", ("resume",)
+    )
+    STOP_MAX_FAILURES = Problem(
+        "RES308",
+        "stop-max-failures",
+        "error",
+        "pytest's --maxfail or -x was reached",
+        ("fix_test_or_code", "resume"),
+    )
+    LEDGER_CORRUPT = Problem(
+        "RES401", "ledger-corrupt", "warning", "bad records of the ledger were skipped", ("start_fresh",)
+    )
+    LEDGER_UNWRITABLE = Problem(
+        "RES402",
+        "ledger-unwritable",
+        "error",
+        "the ledger cannot be written",
+        ("free_disk", "fix_permissions"),
+    )
+    LEDGER_LOCKED = Problem(
+        "RES403", "ledger-locked", "error", "the run is still alive", ("wait_and_retry", "stop_process")
+    )
+    LEDGER_VERSION_UNSUPPORTED = Problem(
+        "RES404",
+        "ledger-version-unsupported",
+        "error",
+        "the ledger was written by a newer release",
+        ("upgrade_plugin", "start_fresh"),
+    )
+    LEDGER_INCONSISTENT = Problem(
+        "RES406", "ledger-inconsistent", "error", "the outcomes do not add up to the tests", ("report_bug",)
+    )
+    RESUME_NOTHING_LEFT = Problem("RES501", "resume-nothing-left", "info", "every test has passed already")
+    RESUME_LEDGER_MISSING = Problem(
+        "RES502", "resume-ledger-missing", "warning", "there is no earlier run to resume", ("start_fresh",)
+    )
+    RESUME_MISMATCH = Problem(
+        "RES503",
+        "resume-mismatch",
+        "error",
+        "the run to resume is not this one",
+        ("start_fresh", "repeat_arguments"),
+    )
+    RESUME_TESTS_CHANGED = Problem(
+        "RES504", "resume-tests-changed", "warning", "tests are gone since the run"
+    )
+    RESUME_CODE_CHANGED = Problem(
+        "RES505", "resume-code-changed", "warning", "test files changed since the run", ("start_fresh",)
+    )
+    RESUME_OUTSTANDING = Problem(
+        "RES506", "resume-outstanding", "error", "tests outside today's selection are still open", ("resume",)
+    )
+    CONFIG_INVALID = Problem("RES701", "config-invalid", "error", "a setting is not valid", ("edit_config",))
+    OPTION_CONFLICT = Problem(
+        "RES702", "option-conflict", "error", "options contradict each other", ("edit_config",)
+    )
+    PLUGIN_CONFLICT = Problem(
+        "RES703", "plugin-conflict", "warning", "another plugin does the same", ("disable_plugin",)
+    )
+    INTERNAL_ERROR = Problem(
+        "RES901", "internal-error", "warning", "our own machinery failed", ("report_bug",)
+    )
+
+    def __str__(self) -> str:
+        return f"{self.value.code} {self.value.name}"
+
+    @property
+    def code(self) -> str:
+        """The number alone: ``RES101``."""
+        return self.value.code
+
+    @classmethod
+    def of(cls, number: str) -> "Code | None":
+        """The code with a number, None for a number that this release does not know."""
+        return next((code for code in cls if code.code == number), None)
+
+
+def told(number: str, text: str) -> str:
+    """A problem as it is printed: number, name, and what happened. An unknown number stands alone."""
+    return f"{Code.of(number) or number}: {text}"

@@ -1,0 +1,135 @@
+"""What happened, as values: one class for each fact, the same live and on disk."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_resilience.core.outcomes import Outcome
+
+Fate = Literal["run", "carried", "held", "gone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOpened:
+    """A process began to write its segment of the ledger."""
+
+    run: str
+    writer: str
+    pid: int
+    host: str = ""
+    boot: str = ""
+    format: tuple[int, int] = (1, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestsSelected:
+    """Tests of one file were selected.
+
+    `fate` says what the plan has for them: "run"; "carried", good already; "held", not run because they were in
+    flight in too many deaths; "gone", outstanding but no longer there, so not a test of this run any more.
+    `digest` is the content of the file and the conftests above it, empty when unknown.
+    """
+
+    __test__ = False
+    keys: tuple[str, ...]
+    fate: Fate = "run"
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionDone:
+    """The list of selected tests is complete. `copies`: how often each test runs (``--dist each``: once a worker)."""
+
+    total: int
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestInherited:
+    """What the earlier runs of the chain know of a test.
+
+    `run` is where the outcome comes from, `digest` the content of the files it was found with, `deaths` how many
+    runs in a row died while the test was in flight.
+    """
+
+    __test__ = False
+    key: str
+    outcome: Outcome
+    run: str
+    attempts: int = 1
+    seconds: float = 0.0
+    digest: str = ""
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted:
+    """An attempt at a test began."""
+
+    key: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded:
+    """An attempt came to an end; `again` says why it is, or is not, followed by another."""
+
+    key: str
+    attempt: int
+    outcome: Outcome
+    phase: str = "call"
+    seconds: float = 0.0
+    code: str = ""
+    fingerprint: str = ""
+    message: str = ""
+    again: str = ""
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestFinished:
+    """A test came to its final outcome, teardown included."""
+
+    __test__ = False
+    key: str
+    outcome: Outcome
+    attempts: int = 1
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionTaken:
+    """The session was stopped; `code` and `why` stand for every test that did not run because of it."""
+
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerDown:
+    """A worker process died. `key` is the test in flight, empty when there was none."""
+
+    worker: str
+    why: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """The run came to an orderly end. `counts` holds the number of tests by outcome, zeros left out."""
+
+    exit_status: int
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+Fact = (
+    SegmentOpened
+    | TestsSelected
+    | SelectionDone
+    | TestInherited
+    | AttemptStarted
+    | AttemptEnded
+    | TestFinished
+    | DecisionTaken
+    | WorkerDown
+    | RunEnded
+)

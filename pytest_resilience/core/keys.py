@@ -1,0 +1,56 @@
+"""Which test is which: the key of a test is its node id and, where a session has the same id twice, its occurrence."""
+
+import re
+from collections.abc import Callable, Collection, Iterable
+
+_OCCURRENCE = re.compile(r" #\d+\Z")
+
+
+def keys_of(nodeids: Iterable[str]) -> list[str]:
+    """One key for each node id, in the same order; no two are equal.
+
+    The first test with an id has the id itself as its key, the second ``id #2`` and so on: ``--pyargs`` and files
+    outside the rootdir give equal ids.
+    """
+    taken: set[str] = set()
+    keys = []
+    for nodeid in nodeids:
+        key, occurrence = nodeid, 1
+        while key in taken:
+            occurrence += 1
+            key = f"{nodeid} #{occurrence}"
+        taken.add(key)
+        keys.append(key)
+    return keys
+
+
+def file_of(key: str) -> str:
+    """The file part of a key, relative to the rootdir with ``/``; empty for an id without one (``::Case::test_x``)."""
+    return key.partition("::")[0]
+
+
+def is_gone(
+    key: str, collected: Collection[str], present: Collection[str], file_exists: Callable[[str], bool]
+) -> bool:
+    """Whether the test exists no more, as far as today's collection can tell.
+
+    `collected` holds the node ids of the collectors (files, classes) that were collected without an error, `present`
+    the node ids of all that they yielded. Where the collection did not look, the test is not gone: in doubt it stays.
+    That includes the second test with an id: what was yielded says that there is one, not how many.
+    """
+    file = file_of(key)
+    if not file:
+        return False
+    if not file_exists(file):
+        return True
+    name = key.partition("[")[0]
+    parts = name.split("::")
+    parent = parts[0]
+    for depth in range(1, len(parts)):
+        child = key if depth == len(parts) - 1 else "::".join(parts[: depth + 1])
+        if parent not in collected:
+            return False
+        if child not in present and _OCCURRENCE.sub("", child) not in present:
+            return True
+        parent = child
+    return False

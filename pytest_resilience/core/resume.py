@@ -1,0 +1,137 @@
+"""What a resumed run does with each test, from what the runs before it knew."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pytest_resilience.core.facts import TestInherited
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.run import Run
+
+DEATHS_BEFORE_HELD = 2
+
+
+class Decision(Enum):
+    """What becomes of one test today."""
+
+    RUN = "run"
+    RUN_STALE = "run, its files changed"
+    RUN_LAST = "run, after all others"
+    HOLD = "not run, it was in flight in too many deaths"
+    CARRY = "carried over"
+
+
+def decide(known: TestInherited | None, digest: str, *, named: bool) -> Decision:
+    """The decision for one test.
+
+    `known` is what the chain knows of it, None for a new test; `digest` is the content of its files today, empty
+    when unknown; `named` says that the command line names the test itself. Everything that is not known to be
+    finally good runs.
+    """
+    if known is None:
+        return Decision.RUN
+    if known.outcome.is_good:
+        return Decision.CARRY if digest and digest == known.digest else Decision.RUN_STALE
+    if known.deaths >= DEATHS_BEFORE_HELD and not named:
+        return Decision.HOLD
+    if known.deaths or known.outcome is Outcome.CRASHED:
+        return Decision.RUN_LAST
+    return Decision.RUN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The decisions for every test that the chain knows. Tests it does not know run."""
+
+    parent: str = ""
+    known: dict[str, TestInherited] = field(default_factory=dict)
+    carried: frozenset[str] = frozenset()
+    last: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+
+    @property
+    def outstanding(self) -> list[str]:
+        """The keys that are not finally good, those whose files changed included."""
+        return [key for key in self.known if key not in self.carried]
+
+    def inherited(self) -> list[TestInherited]:
+        """What the new run takes over. What is stale is handed on as not run, so no damage can make it good again."""
+        return [one if one.key not in self.stale else _reopened(one) for one in self.known.values()]
+
+
+def plan(
+    parent: str,
+    known: Iterable[TestInherited],
+    digest_of: Callable[[str], str],
+    named: Collection[str] = (),
+) -> Plan:
+    """The plan of a resume of the run `parent`.
+
+    `digest_of` gives today's content for a key; `named` holds the node ids that the command line names.
+    """
+    by_key = {one.key: one for one in known}
+    decisions = {
+        key: decide(one, digest_of(key) if one.outcome.is_good else "", named=_is_named(key, named))
+        for key, one in by_key.items()
+    }
+
+    def having(decision: Decision) -> frozenset[str]:
+        return frozenset(key for key, made in decisions.items() if made is decision)
+
+    return Plan(
+        parent=parent,
+        known=by_key,
+        carried=having(Decision.CARRY),
+        last=having(Decision.RUN_LAST),
+        held=having(Decision.HOLD),
+        stale=having(Decision.RUN_STALE),
+    )
+
+
+def _is_named(key: str, named: Collection[str]) -> bool:
+    return any(
+        key == name or key.startswith((f"{name}[", f"{name}::", f"{name} #"))
+        for name in named
+        if "::" in name
+    )
+
+
+def _reopened(one: TestInherited) -> TestInherited:
+    return TestInherited(key=one.key, outcome=Outcome.NOT_RUN, run=one.run)
+
+
+def knowledge(run: Run, run_id: str) -> list[TestInherited]:
+    """What a run leaves to the next one: for each test of the chain its last known state.
+
+    Tests selected in this run use only this run's records; what it inherited speaks for the others. `deaths` grows
+    when the run died with the test in flight, stays while the test was not reached, and ends with a result.
+    """
+    left = dict(run.inherited)
+    died = run.ended is None and not run.interrupted
+    for key in run.gone():
+        left.pop(key, None)
+    for key in run.tests():
+        before = run.inherited.get(key)
+        if run.fate(key) in ("carried", "held") and before is not None:
+            continue
+        outcome = run.outcome(key)
+        deaths = before.deaths if before is not None else 0
+        if died and run.in_flight(key):
+            deaths += 1
+        elif run.is_finished(key):
+            deaths = 0
+        if outcome is Outcome.CARRIED_OVER or (outcome.is_good and run.selected_total is None):
+            # Said to be carried, with nothing left that says from where; or good, with nothing left that says how
+            # often the test had to run (``--dist each``): not known as good.
+            outcome = Outcome.NOT_RUN
+        left[key] = TestInherited(
+            key=key,
+            outcome=outcome,
+            run=run_id,
+            attempts=run.number_of_attempts(key),
+            seconds=run.seconds(key),
+            digest=run.digest(key),
+            deaths=deaths,
+        )
+    return list(left.values())
