@@ -1,0 +1,190 @@
+"""All that the files of a run have to say, whatever became of them.
+
+Nothing here ever raises because of what is on the disk: a line that cannot be believed is skipped and told.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_resilience.core.facts import Fact, SegmentOpened
+from pytest_resilience.ledger.disk import DISK, opened_folder
+from pytest_resilience.ledger.lines import FORMAT, BadLine, Record, UnknownKind, decode
+from pytest_resilience.ledger.runinfo import RUN, BadRun, RunInfo
+from pytest_resilience.ledger.sizes import MAX_LINE
+
+CARRY = "carry.jsonl"
+TESTS = "tests.jsonl"
+_PREFIX, _SUFFIX = "seg-", ".jsonl"
+_PORTION = 256 * 1024
+# Of a file that is nothing but damage the first pieces are enough.
+MAX_PROBLEMS = 1000
+MAX_REPEATED = 100_000
+
+# What a line without an end is called: after a kill that is no more than the fact that was being written.
+CUT_OFF = "cut off at the end"
+
+
+class Damage(NamedTuple):
+    """Something that was skipped, or is missing: in which file, at which byte, and what is wrong there."""
+
+    file: str
+    offset: int
+    why: str
+
+
+class Reading:
+    """The records of a run's folder, read while they are iterated over.
+
+    After that `problems` tells what was skipped (the first thousand; `bad` counts all) and `unknown` how many lines
+    were of kinds that only newer releases know. A file that grows meanwhile is read to where it ends then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.problems: list[Damage] = []
+        self.bad = 0
+        self.unknown = 0
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """What was inherited, then what was selected, then what the writers wrote, each in the order of its file."""
+        self.problems, self.bad, self.unknown = [], 0, 0
+        missing = _Missing(self._inherited())
+        try:
+            with opened_folder(self._folder) as folder:
+                for name in _files(folder):
+                    yield from self._records_of(name, folder, missing)
+        except OSError as error:
+            self._add(Damage(".", 0, error.strerror or "cannot be read"))
+        for damage in missing.damage():
+            self._add(damage)
+
+    def _records_of(self, name: str, folder: int, missing: "_Missing") -> Iterator[Record]:
+        offset = count = 0
+        try:
+            fd = DISK.open_old(name, folder)
+        except OSError as error:
+            self._add(Damage(name, 0, error.strerror or "cannot be read"))
+            return
+        owner = _owner(name)
+        try:
+            for offset, line, ended in _lines(fd):
+                if line is None:
+                    self._add(Damage(name, offset, "longer than a line can be"))
+                    continue
+                try:
+                    record = decode(line)
+                except UnknownKind as newer:
+                    self.unknown += 1
+                    missing.saw(name, offset, owner, newer.writer, newer.seq)
+                    continue
+                except BadLine as error:
+                    self._add(Damage(name, offset, str(error) if ended else CUT_OFF))
+                    continue
+                missing.saw(name, offset, owner, record.writer, record.seq)
+                if type(record.fact) is SegmentOpened and record.fact.format[0] != FORMAT[0]:
+                    self._add(Damage(name, offset, f"format {record.fact.format[0]} is not known here"))
+                    return
+                count += 1
+                yield record
+        except OSError as error:
+            self._add(Damage(name, offset, error.strerror or "cannot be read"))
+        finally:
+            DISK.close(fd)
+        if name == CARRY:
+            missing.saw_inherited(offset, count)
+
+    def _inherited(self) -> int:
+        """How many tests the run inherited, as it knew when it began."""
+        try:
+            return RunInfo.read(self._folder).inherited
+        except FileNotFoundError:
+            return 0
+        except (OSError, BadRun) as error:
+            self._add(Damage(RUN, 0, str(error)))
+            return 0
+
+    def _add(self, damage: Damage) -> None:
+        self.bad += 1
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(damage)
+
+
+def read(folder: Path) -> Reading:
+    """The records of the run in `folder`."""
+    return Reading(folder)
+
+
+def facts_of(folder: Path) -> Iterator[tuple[str, Fact]]:
+    """The facts of the run in `folder` with who wrote them, for those who do not ask what is damaged."""
+    return ((record.writer, record.fact) for record in read(folder).records)
+
+
+def _files(folder: int) -> list[str]:
+    names = DISK.names(folder)
+    segments = sorted(name for name in names if name.startswith(_PREFIX) and name.endswith(_SUFFIX))
+    return [name for name in (CARRY, TESTS) if name in names] + segments
+
+
+def _owner(name: str) -> str:
+    """Whose lines the file consists of; others are repetitions from another file."""
+    return name.removesuffix(_SUFFIX).removeprefix(_PREFIX)
+
+
+def _lines(fd: int) -> Iterator[tuple[int, bytes | None, bool]]:
+    """Each line that is not empty: where it begins, what it is, and whether it has an end.
+
+    One that is too long to be one of ours is None.
+    """
+    rest, offset, skipping = b"", 0, False
+    while portion := DISK.read(fd, _PORTION):
+        lines = (rest + portion).split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            if skipping:
+                skipping = False
+            elif len(line) >= MAX_LINE:
+                yield offset, None, True
+            elif line:
+                yield offset, line, True
+            offset += len(line) + 1
+        if len(rest) >= MAX_LINE:
+            if not skipping:
+                yield offset, None, True
+            skipping = True
+            offset += len(rest)
+            rest = b""
+    if rest and not skipping:
+        yield offset, rest, False
+
+
+class _Missing:
+    """Which numbers of a writer never turned up, neither in its file nor repeated in another."""
+
+    def __init__(self, inherited: int) -> None:
+        self._inherited, self._inherited_end = inherited, 0
+        self._next: dict[str, int] = {}
+        self._gaps: list[tuple[str, int, str, int, int]] = []
+        self._repeated: set[tuple[str, int]] = set()
+
+    def saw(self, name: str, offset: int, owner: str, writer: str, seq: int) -> None:
+        if writer != owner:
+            if len(self._repeated) < MAX_REPEATED:
+                self._repeated.add((writer, seq))
+            return
+        expected = self._next.get(name, 0)
+        if seq > expected:
+            self._gaps.append((name, offset, owner, expected, seq))
+        self._next[name] = max(expected, seq + 1)
+
+    def saw_inherited(self, end: int, count: int) -> None:
+        self._inherited, self._inherited_end = self._inherited - count, end
+
+    def damage(self) -> Iterator[Damage]:
+        if self._inherited > 0:
+            yield Damage(CARRY, self._inherited_end, f"{self._inherited} inherited tests are missing")
+        for name, offset, owner, first, end in self._gaps:
+            found = sum(1 for writer, seq in self._repeated if writer == owner and first <= seq < end)
+            if (missing := end - first - found) > 0:
+                yield Damage(name, offset, f"{missing} lines before this one are missing")

@@ -1,0 +1,164 @@
+"""Which runs may go, and their removal: rarely, never one that is alive, never what a resume would look for."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_resilience.ledger.final import read_final
+from pytest_resilience.ledger.locks import store_lock
+from pytest_resilience.ledger.runinfo import BadRun, RunInfo, began_at
+from pytest_resilience.ledger.runs import RunFolder, Store
+
+DAY = 24 * 3600.0
+MB = 1_000_000
+# A run that just began may not have its locks yet.
+GRACE_SECONDS = 600.0
+
+_TRASH = ".trash-"
+_NEW = ".new-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much is kept; 0 stands for no limit. What is protected is kept beyond any limit."""
+
+    runs: int = 20
+    days: float = 30
+    mb: float = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A run as retention sees it. `seconds` is its age, `size` its bytes; `key` is empty when it cannot be read."""
+
+    id: str
+    key: str
+    seconds: float
+    size: int
+    resumable: bool
+    alive: bool = False
+
+
+def removable(runs: Sequence[StoredRun], limits: Limits) -> list[str]:
+    """The ids of the runs to remove, oldest first; none as long as a limit is not passed clearly.
+
+    Protected are runs that are alive or younger than ten minutes (also by a clock that went back), and of each key
+    the newest run and the newest one that can be resumed.
+    """
+    if not _is_due(runs, limits):
+        return []
+    protected = _protected(runs)
+    others = sorted((run for run in runs if run.id not in protected), key=lambda run: run.id, reverse=True)
+    room = limits.runs - len(protected)
+    bytes_left = limits.mb * MB - sum(run.size for run in runs if run.id in protected)
+    gone = []
+    for run in others:
+        room -= 1
+        bytes_left -= run.size
+        if (
+            (limits.runs and room < 0)
+            or (limits.days and run.seconds > limits.days * DAY)
+            or (limits.mb and bytes_left < 0)
+        ):
+            gone.append(run.id)
+    return sorted(gone)
+
+
+def _is_due(runs: Sequence[StoredRun], limits: Limits) -> bool:
+    return bool(
+        (limits.runs and len(runs) > limits.runs + max(1, limits.runs // 4))
+        or (limits.days and any(run.seconds > (limits.days + 1) * DAY for run in runs))
+        or (limits.mb and sum(run.size for run in runs) > limits.mb * MB * 1.25)
+    )
+
+
+def _protected(runs: Sequence[StoredRun]) -> set[str]:
+    newest: dict[tuple[str, bool], str] = {}
+    for run in sorted(runs, key=lambda run: run.id):
+        if run.key:
+            newest[run.key, False] = run.id
+            if run.resumable:
+                newest[run.key, True] = run.id
+    lively = {run.id for run in runs if run.alive or run.seconds < GRACE_SECONDS}
+    return lively | set(newest.values())
+
+
+def prune(store: Store, limits: Limits, *, now: float) -> list[str]:
+    """Remove what may go and return the ids. Whatever goes wrong here is left for another time."""
+    try:
+        if not _is_due(list(_weighed(store, now)), limits):
+            return []
+        with store_lock(store.lock_path) as ours:
+            if not ours:
+                return []
+            _sweep(store.folder_of_runs, now)
+            # Looked at again: another process may have done it while this one waited.
+            chosen = _choose(store, _stored(store, now), limits)
+            return [run_id for run_id in chosen if _remove(store.folder_of_runs / run_id)]
+    except Exception:
+        return []
+
+
+def _choose(store: Store, runs: list[StoredRun], limits: Limits) -> list[str]:
+    """Asks only those runs whether they are alive that would have to go."""
+    while True:
+        chosen = removable(runs, limits)
+        alive = {run_id for run_id in chosen if RunFolder.is_alive(store.folder_of_runs / run_id)}
+        if not alive:
+            return chosen
+        runs = [replace(run, alive=True) if run.id in alive else run for run in runs]
+
+
+def _weighed(store: Store, now: float) -> Iterator[StoredRun]:
+    """The runs by age and size alone, which is quick: most sessions need to know no more."""
+    for run_id in store.run_ids():
+        size = _size(store.folder_of_runs / run_id)
+        yield StoredRun(id=run_id, key="", seconds=now - began_at(run_id), size=size, resumable=False)
+
+
+def _stored(store: Store, now: float) -> list[StoredRun]:
+    found = []
+    for run in _weighed(store, now):
+        folder = store.folder_of_runs / run.id
+        try:
+            key = RunInfo.read(folder).key
+        except (OSError, BadRun):
+            key = ""
+        final = read_final(folder)
+        found.append(replace(run, key=key, resumable=final is None or not final.leaves_nothing))
+    return found
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                size += entry.stat(follow_symlinks=False).st_size
+    return size
+
+
+def _remove(folder: Path) -> bool:
+    """Out of sight in one step, so that nobody finds half a run, then gone."""
+    trash = folder.with_name(f"{_TRASH}{folder.name}-{os.urandom(4).hex()}")
+    try:
+        folder.rename(trash)
+    except OSError:
+        return False
+    shutil.rmtree(trash, ignore_errors=True)
+    return True
+
+
+def _sweep(runs: Path, now: float) -> None:
+    """What processes left behind that died while they made or removed a run."""
+    for name in os.listdir(runs):
+        if name.startswith(_TRASH):
+            shutil.rmtree(runs / name, ignore_errors=True)
+        elif name.startswith(_NEW):
+            with suppress(ValueError):
+                old = now - began_at(name.removeprefix(_NEW)) > GRACE_SECONDS
+                if old and not RunFolder.is_alive(runs / name):
+                    _remove(runs / name)

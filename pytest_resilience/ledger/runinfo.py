@@ -1,0 +1,159 @@
+"""What is known of a run when it begins: who, when, what, and which other runs it is comparable to."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_resilience.ledger.disk import read_whole
+
+RUN = "run.json"
+RUN_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{16}", re.ASCII)
+MAX_RUN_JSON = 1024 * 1024
+
+# Where tools tell a process which of several equal ones it is.
+_ENVIRONMENTS = ("TOX_ENV_NAME", "NOX_CURRENT_SESSION")
+_SHARDS = (
+    "PYTEST_RESILIENCE_SHARD",
+    "CI_NODE_INDEX",
+    "CIRCLE_NODE_INDEX",
+    "BUILDKITE_PARALLEL_JOB",
+    "SYSTEM_JOBPOSITIONINPHASE",
+)
+
+
+class BadRun(ValueError):
+    """Not the description of a run as one of us wrote it."""
+
+
+def new_run_id(now: float, random: bytes) -> str:
+    """The id of a run that begins at `now`; of `random` the first eight bytes are used."""
+    moment = datetime.fromtimestamp(now, UTC)
+    return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z-{random[:8].hex().rjust(16, '0')}"
+
+
+def began_at(run_id: str) -> float:
+    """When the run of this id began, seconds since 1970. ValueError for what is no id."""
+    if not RUN_ID.fullmatch(run_id):
+        raise ValueError(f"not the id of a run: {run_id!r}")
+    moment = datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return moment.timestamp() + int(run_id[15:18]) / 1000
+
+
+def run_key(rootdir: str, environ: Mapping[str, str], version: Sequence[object] | str, platform: str) -> str:
+    """What runs have in common that may resume each other: a list in JSON, for people to read too.
+
+    Two interpreters, two environments of tox or nox and two shards have keys of their own. `version` is that of
+    Python, of which the first two parts count.
+    """
+    parts = version.split(".") if isinstance(version, str) else version
+    environment = next((f"{name}={environ[name]}" for name in _ENVIRONMENTS if environ.get(name)), "")
+    shard = next((f"{name}={environ[name]}" for name in _SHARDS if environ.get(name)), "")
+    minor = ".".join(str(part) for part in parts[:2])
+    return json.dumps([rootdir, environment, shard, minor, platform])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """A run as it began. What others added to its file is ignored; `inherited` tells how long carry.jsonl is."""
+
+    id: str
+    key: str
+    rootdir: str
+    invocation_dir: str = ""
+    args: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    keyword: str = ""
+    markexpr: str = ""
+    parent: str = ""
+    started: float = 0.0
+    pid: int = 0
+    host: str = ""
+    boot: str = ""
+    nonce: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    inherited: int = 0
+
+    def to_json(self) -> str:
+        """One line, in the order of the members."""
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "RunInfo":
+        """The run that `text` describes. BadRun for everything else, whatever it is."""
+        try:
+            members = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadRun("not JSON") from error
+        if type(members) is not dict:
+            raise BadRun("not an object")
+        info = cls(
+            id=_str(members, "id"),
+            key=_str(members, "key"),
+            rootdir=_str(members, "rootdir"),
+            invocation_dir=_str(members, "invocation_dir", ""),
+            args=_strings(members, "args"),
+            paths=_strings(members, "paths"),
+            keyword=_str(members, "keyword", ""),
+            markexpr=_str(members, "markexpr", ""),
+            parent=_str(members, "parent", ""),
+            started=_number(members, "started"),
+            pid=_int(members, "pid"),
+            host=_str(members, "host", ""),
+            boot=_str(members, "boot", ""),
+            nonce=_str(members, "nonce", ""),
+            versions=_words(members, "versions"),
+            inherited=_int(members, "inherited"),
+        )
+        if not RUN_ID.fullmatch(info.id) or (info.parent and not RUN_ID.fullmatch(info.parent)):
+            raise BadRun("not the id of a run")
+        return info
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunInfo":
+        """The run whose folder this is. OSError or BadRun when that cannot be known."""
+        return cls.from_json(read_whole(folder / RUN, MAX_RUN_JSON))
+
+
+_Members = dict[str, Any]
+
+
+def _str(members: _Members, name: str, default: str | None = None) -> str:
+    value = members.get(name, default)
+    if type(value) is not str:
+        raise BadRun(f"not a text: {name}")
+    return value
+
+
+def _strings(members: _Members, name: str) -> tuple[str, ...]:
+    values = members.get(name, [])
+    if type(values) is not list or any(type(value) is not str for value in values):
+        raise BadRun(f"not a list of texts: {name}")
+    return tuple(values)
+
+
+def _words(members: _Members, name: str) -> dict[str, str]:
+    values = members.get(name, {})
+    if type(values) is not dict or any(type(value) is not str for value in values.values()):
+        raise BadRun(f"not texts by name: {name}")
+    return values
+
+
+def _number(members: _Members, name: str) -> float:
+    value = members.get(name, 0.0)
+    if type(value) is float and math.isfinite(value):
+        return value
+    if type(value) is int and abs(value) < 2**53:
+        return float(value)
+    raise BadRun(f"not a number: {name}")
+
+
+def _int(members: _Members, name: str) -> int:
+    value = members.get(name, 0)
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise BadRun(f"not a number of things: {name}")
+    return value

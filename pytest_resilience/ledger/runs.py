@@ -1,0 +1,306 @@
+"""The folders of runs: how one is made, found again, and held by those who are alive."""
+
+import errno
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_resilience.core.facts import Fact, SelectionDone, TestInherited, TestsSelected
+from pytest_resilience.ledger import machine
+from pytest_resilience.ledger.disk import DISK, Disk, opened_folder, read_whole, sync_names, write_whole
+from pytest_resilience.ledger.final import Final, read_final, write_final
+from pytest_resilience.ledger.lines import FORMAT, encode_all
+from pytest_resilience.ledger.locks import Lock, is_held
+from pytest_resilience.ledger.reading import CARRY, TESTS
+from pytest_resilience.ledger.runinfo import RUN, RUN_ID, BadRun, RunInfo, new_run_id, run_key
+from pytest_resilience.ledger.segments import WRITER
+
+__all__ = [
+    "RUN_ID",
+    "AmbiguousRun",
+    "BadRun",
+    "NoSuchRun",
+    "RunFolder",
+    "RunInfo",
+    "Store",
+    "UnsafeStore",
+    "UnsupportedFormat",
+    "new_run_id",
+    "run_key",
+]
+
+OWNER = "owner"
+_OWNER_LOCK = "owner.lock"
+_ALIVE = ".alive"
+_CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# The ledger of pytest-resilience.\n"
+
+
+class UnsafeStore(OSError):
+    """The store is a link, somebody else's, or others may write to it."""
+
+
+class UnsupportedFormat(OSError):
+    """The store was written by a newer release, or it is not known by which."""
+
+
+class NoSuchRun(LookupError):
+    """No run has such an id; `candidates` are those there are, oldest first."""
+
+    def __init__(self, asked: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(f"no run is called {asked}")
+        self.candidates = candidates
+
+
+class AmbiguousRun(LookupError):
+    """Several runs have such an id: the `candidates`."""
+
+    def __init__(self, asked: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(f"{len(candidates)} runs are called {asked}")
+        self.candidates = candidates
+
+
+class RunFolder:
+    """The folder of one run. Who made it owns the run until `release`; for all others it is a view."""
+
+    def __init__(self, path: Path, info: RunInfo, *, owner: Lock | None = None, disk: Disk = DISK) -> None:
+        self.path = path
+        self.info = info
+        self._disk = disk
+        self._held = [] if owner is None else [owner]
+
+    @classmethod
+    def join(cls, path: Path, nonce: str) -> "RunFolder | None":
+        """The folder as a worker of that run sees it; None when it is not there, or not the same one as there."""
+        try:
+            info = RunInfo.read(path)
+        except (OSError, BadRun):
+            return None
+        here = (nonce, machine.host(), machine.boot())
+        return cls(path, info) if (info.nonce, info.host, info.boot) == here else None
+
+    @property
+    def id(self) -> str:
+        return self.info.id
+
+    def write_selection(self, facts: Iterable[TestsSelected], done: SelectionDone) -> None:
+        """The tests of this run, on the medium before the first of them starts. OSError when that is impossible."""
+        lines = _lines([*facts, done], writer=TESTS, at=self.info.started)
+        write_whole(self.path / TESTS, lines, self._disk)
+
+    def hold(self, writer: str) -> Lock | None:
+        """Show that the process of `writer` is alive, until `release` or its death. None where that cannot be."""
+        if not WRITER.fullmatch(writer):
+            return None
+        try:
+            lock = Lock.acquire(self.path / f"seg-{writer}{_ALIVE}")
+        except OSError:
+            return None
+        if lock is not None:
+            self._held.append(lock)
+        return lock
+
+    def writers_alive(self) -> list[str]:
+        """The writers whose process is alive, and "owner" when the one that owns the run is."""
+        return list(_alive(self.path, self._disk))
+
+    @staticmethod
+    def is_alive(path: Path) -> bool:
+        """Whether any process still belongs to the run in this folder, readable or not."""
+        return any(_alive(path, DISK))
+
+    def finish(self, *, exit_status: int, counts: Mapping[str, int]) -> bool:
+        """Leave the short account of the run, once its segments are closed. False when it could not be written."""
+        try:
+            write_final(self.path, Final(exit_status=exit_status, counts=dict(counts)))
+        except (OSError, ValueError, TypeError):
+            return False
+        return True
+
+    def final(self) -> Final | None:
+        """How the run ended; None when it had no orderly end."""
+        return read_final(self.path)
+
+    def release(self) -> None:
+        """Give up every lock that was taken through this object."""
+        while self._held:
+            self._held.pop().release()
+
+
+class Store:
+    """All runs of one rootdir, in one folder of its own that only its owner can write to.
+
+    `problems` tells, after `runs` or `find`, which runs could not be read and why.
+    """
+
+    def __init__(self, root: Path, *, disk: Disk = DISK) -> None:
+        self.root = root.absolute()
+        self.problems: list[tuple[str, str]] = []
+        self._disk = disk
+
+    @property
+    def folder_of_runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.root / "store.lock"
+
+    # ---- making
+
+    def create(self, info: RunInfo, inherited: Iterable[TestInherited] = ()) -> RunFolder:
+        """A run that is there with all it inherits, owned by this process. Raises OSError only.
+
+        It is filled under another name first: whoever dies in between leaves nothing that looks like a run.
+        """
+        if not RUN_ID.fullmatch(info.id):
+            raise OSError(errno.EINVAL, "not the id of a run", info.id)
+        self._prepare()
+        facts = list(inherited)
+        info = replace(info, inherited=len(facts))
+        new, path = self.folder_of_runs / f".new-{info.id}", self.folder_of_runs / info.id
+        _make_folder(new)
+        owner = None
+        try:
+            write_whole(new / RUN, info.to_json().encode("ascii"), self._disk)
+            if facts:
+                write_whole(new / CARRY, _lines(facts, writer=CARRY, at=info.started), self._disk)
+            owner = Lock.acquire(new / _OWNER_LOCK)
+            if owner is None:
+                raise OSError(errno.EBUSY, "somebody else owns the run", str(new))
+            with opened_folder(self.folder_of_runs, self._disk) as folder:
+                self._disk.rename(new.name, path.name, folder)
+                sync_names(folder, self._disk)
+        except BaseException:
+            if owner is not None:
+                owner.release()
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        return RunFolder(path, info, owner=owner, disk=self._disk)
+
+    def _prepare(self) -> None:
+        """The folders and the marks of the store, made where they are missing."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root, self.folder_of_runs):
+            with suppress(FileExistsError):
+                _make_folder(folder)
+            _check(folder)
+        self._check_format()
+        major, minor = FORMAT
+        version = {"format": "pytest-resilience", "major": major, "minor": minor}
+        marks = {
+            "FORMAT": json.dumps(version).encode("ascii") + b"\n",
+            ".gitignore": b"*\n",
+            "CACHEDIR.TAG": _CACHEDIR_TAG,
+        }
+        for name, content in marks.items():
+            if not os.path.lexists(self.root / name):
+                write_whole(self.root / name, content, self._disk)
+
+    def _check_format(self) -> None:
+        try:
+            version = json.loads(read_whole(self.root / "FORMAT", 4096))
+            major = version["major"]
+        except FileNotFoundError:
+            return
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            raise UnsupportedFormat(
+                errno.EPROTO, "the format of the store is not known", str(self.root)
+            ) from error
+        if type(major) is not int or major > FORMAT[0]:
+            raise UnsupportedFormat(errno.EPROTO, "the store was written by a newer release", str(self.root))
+
+    # ---- finding
+
+    def runs(self) -> list[RunInfo]:
+        """Every run that can be read, oldest first. UnsafeStore and UnsupportedFormat as for `create`."""
+        self.problems = []
+        found = []
+        for run_id in self.run_ids():
+            try:
+                info = RunInfo.read(self.folder_of_runs / run_id)
+                if info.id != run_id:
+                    raise BadRun("it is another run")
+            except (OSError, BadRun) as error:
+                self.problems.append((run_id, str(error)))
+            else:
+                found.append(info)
+        return found
+
+    def run_ids(self) -> list[str]:
+        """The ids of all runs there are, readable or not, oldest first."""
+        if not os.path.lexists(self.root):
+            return []
+        _check(self.root)
+        self._check_format()
+        if not os.path.lexists(self.folder_of_runs):
+            return []
+        _check(self.folder_of_runs)
+        with opened_folder(self.folder_of_runs, self._disk) as folder:
+            return sorted(name for name in self._disk.names(folder) if RUN_ID.fullmatch(name))
+
+    def folder(self, run_id: str) -> RunFolder:
+        """A view of one run. NoSuchRun when there is none, or none that can be read, with exactly this id."""
+        for info in self.runs():
+            if info.id == run_id:
+                return RunFolder(self.folder_of_runs / info.id, info, disk=self._disk)
+        raise NoSuchRun(run_id, tuple(self.run_ids()))
+
+    def find(self, prefix: str) -> RunInfo:
+        """The one run whose id, or the random part of whose id, begins like this; a whole id is never ambiguous."""
+        runs = self.runs()
+        found = [info for info in runs if info.id == prefix]
+        if not found:
+            found = [
+                info
+                for info in runs
+                if info.id.startswith(prefix) or info.id.partition("-")[2].startswith(prefix)
+            ]
+        if not found:
+            raise NoSuchRun(prefix, tuple(info.id for info in runs))
+        if len(found) > 1:
+            raise AmbiguousRun(prefix, tuple(info.id for info in found))
+        return found[0]
+
+
+def _alive(path: Path, disk: Disk) -> Iterator[str]:
+    if is_held(path / _OWNER_LOCK):
+        yield OWNER
+    try:
+        with opened_folder(path, disk) as folder:
+            names = sorted(disk.names(folder))
+    except OSError:
+        return
+    for name in names:
+        if name.endswith(_ALIVE) and is_held(path / name):
+            yield name.removeprefix("seg-").removesuffix(_ALIVE)
+
+
+def _lines(facts: Iterable[Fact], *, writer: str, at: float) -> bytes:
+    try:
+        return b"".join(encode_all(facts, writer=writer.removesuffix(".jsonl"), at=at))
+    except (ValueError, TypeError) as error:
+        raise OSError(errno.EINVAL, str(error), writer) from error
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir(0o700)
+    # Whatever the umask has left of that.
+    path.chmod(0o700)
+
+
+def _check(path: Path) -> None:
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        refusal = "not a folder, or a link to one"
+    elif found.st_uid != os.geteuid():
+        refusal = "owned by somebody else"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        refusal = "others may write to it"
+    else:
+        return
+    raise UnsafeStore(errno.EPERM, refusal, str(path))
