@@ -1,0 +1,123 @@
+"""Stored runs, for a resume and for people: which run is meant, what it knows, and whether it may be touched."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from pytest_resilience.core.codes import Code
+from pytest_resilience.core.facts import TestInherited
+from pytest_resilience.core.keys import file_of
+from pytest_resilience.core.resume import Plan, knowledge, plan
+from pytest_resilience.core.run import Run
+from pytest_resilience.ledger.contents import Contents
+from pytest_resilience.ledger.reading import Reading, read
+from pytest_resilience.ledger.runs import (
+    AmbiguousRun,
+    NoSuchRun,
+    RunFolder,
+    RunInfo,
+    Store,
+    UnsupportedFormat,
+)
+
+WAIT_FOR_WRITERS = 20.0
+
+
+class CannotResume(Exception):
+    """The run that was asked for cannot be resumed. The message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A stored run as far as it can be read. `damage` counts the places that had to be skipped."""
+
+    info: RunInfo
+    run: Run
+    damage: int
+    example: str = ""
+
+    @property
+    def knowledge(self) -> list[TestInherited]:
+        """What it leaves to the next run."""
+        return knowledge(self.run, self.info.id)
+
+    @property
+    def is_complete(self) -> bool:
+        """It came to an orderly end and left nothing outstanding."""
+        return self.run.ended is not None and not any(one.outcome.is_outstanding for one in self.knowledge)
+
+
+def load(folder: RunFolder) -> Past:
+    """Read a run. Never raises for what the files hold."""
+    run, reading = Run(), read(folder.path)
+    for record in reading.records:
+        run.observe(record.fact, record.writer)
+    return Past(folder.info, run, len(reading.problems), _example(reading))
+
+
+def _example(reading: Reading) -> str:
+    if not reading.problems:
+        return ""
+    first = reading.problems[0]
+    return f"{first.file} at {first.offset}: {first.why}"
+
+
+def to_resume(
+    store: Store, wanted: str, key: str, sleep: Callable[[float], None] = time.sleep
+) -> Past | None:
+    """The run that ``--resume-failed[=wanted]`` means, None when there is none.
+
+    Without a name it is the newest run of our key that has not been resumed itself and that died or has something
+    outstanding; when there is none of these, the newest. Raises CannotResume for a name that fits no run or several,
+    and for a run that is still alive after `WAIT_FOR_WRITERS` seconds.
+    """
+    if wanted:
+        folder = _named(store, wanted)
+        _check_quiet(folder, sleep)
+        return load(folder)
+    runs = store.runs()
+    resumed = {info.parent for info in runs}
+    newest: Past | None = None
+    for info in reversed(runs):
+        if info.key != key or info.id in resumed:
+            continue
+        folder = store.folder(info.id)
+        _check_quiet(folder, sleep)
+        past = load(folder)
+        if not past.is_complete:
+            return past
+        newest = newest or past
+    return newest
+
+
+def _named(store: Store, wanted: str) -> RunFolder:
+    try:
+        return store.folder(store.find(wanted).id)
+    except NoSuchRun as error:
+        known = ", ".join(error.candidates[-5:]) or "none"
+        text = f"{Code.RESUME_LEDGER_MISSING}: no run {wanted!r} in the ledger; newest runs: {known}"
+        raise CannotResume(text) from None
+    except AmbiguousRun as error:
+        several = ", ".join(error.candidates)
+        text = f"{Code.RESUME_LEDGER_MISSING}: {wanted!r} fits several runs: {several}; give more of the name"
+        raise CannotResume(text) from None
+    except UnsupportedFormat as error:
+        raise CannotResume(f"{Code.LEDGER_VERSION_UNSUPPORTED}: {error}") from None
+
+
+def _check_quiet(folder: RunFolder, sleep: Callable[[float], None]) -> None:
+    """Wait for workers that outlived their controller; a run whose owner is alive is refused at once."""
+    waited = 0.0
+    while alive := folder.writers_alive():
+        if "owner" in alive or waited >= WAIT_FOR_WRITERS:
+            raise CannotResume(
+                f"{Code.LEDGER_LOCKED}: run {folder.id} is still alive ({', '.join(alive)}, started by process "
+                f"{folder.info.pid}); wait for it, stop it, or name another run"
+            )
+        sleep(0.1)
+        waited += 0.1
+
+
+def plan_from(past: Past, contents: Contents, named: Collection[str] = ()) -> Plan:
+    """The plan of a resume of a stored run. `named` holds the node ids that the command line names."""
+    return plan(past.info.id, past.knowledge, lambda key: contents.digest(file_of(key)), named)

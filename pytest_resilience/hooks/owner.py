@@ -1,0 +1,371 @@
+"""The run as its owner keeps it: its folder in the ledger, the live fold, the thresholds, the plan, the exit status.
+
+The owner is the process that the user started: the only one of a serial session, the controller under xdist.
+"""
+
+import os
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from pytest_resilience import __version__
+from pytest_resilience.core.codes import Code
+from pytest_resilience.core.facts import (
+    AttemptEnded,
+    DecisionTaken,
+    Fact,
+    RunEnded,
+    SelectionDone,
+    TestFinished,
+    TestInherited,
+    TestsSelected,
+)
+from pytest_resilience.core.keys import file_of
+from pytest_resilience.core.resume import Plan
+from pytest_resilience.core.run import Run
+from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
+from pytest_resilience.history import CannotResume, Past, plan_from, to_resume
+from pytest_resilience.hooks import internals
+from pytest_resilience.hooks.selection import Collected
+from pytest_resilience.ledger import machine
+from pytest_resilience.ledger.contents import Contents
+from pytest_resilience.ledger.reading import read
+from pytest_resilience.ledger.retention import Limits, prune
+from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id, run_key
+from pytest_resilience.ledger.segments import Segment
+from pytest_resilience.settings import Settings
+
+# Tests replace these; we want the real ones.
+_now = time.time
+
+
+class Owner:
+    """What the owner of a run knows and decides. The hook classes translate between it and pytest."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.run = Run()
+        self.plan = Plan()
+        self.contents = Contents(config.rootpath)
+        self.parent: Past | None = None
+        self.folder: RunFolder | None = None
+        self.segment: Segment | None = None
+        self.decision: DecisionTaken | None = None
+        self.warnings: dict[Code, str] = {}
+        self.started = _now()
+        self.session: pytest.Session | None = None
+        self.paths: tuple[str, ...] = self._given_paths()
+        self.is_open = False
+        self.is_selected = False
+        limits = settings["stop.after"], settings["stop.same-error"]
+        self._thresholds: list[Threshold] = [ConsecutiveFailures(limits[0])] if limits[0] else []
+        self._thresholds += [SameError(limits[1])] if limits[1] else []
+
+    # -- the beginning --------------------------------------------------------------------------------------------
+
+    @property
+    def wanted(self) -> str | None:
+        """What ``--resume-failed`` names: a run, "" for the newest, None when nothing is to be resumed."""
+        wanted: str | None = self.config.option.resilience_resume
+        return wanted
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """No test is run to learn its outcome (``--collect-only``, ``--setup-only``, ``--fixtures``): this is no run."""
+        option = self.config.option
+        return any(getattr(option, name, None) for name in _REHEARSALS)
+
+    def open(self) -> None:
+        """Make the plan and the run's place in the ledger. Raises pytest.UsageError when a resume is refused."""
+        config = self.config
+        self.is_open = True
+        store = Store(config.rootpath / self.settings["ledger.dir"])
+        key = run_key(
+            str(config.rootpath),
+            dict(os.environ),
+            sys.version_info[:2],
+            f"{sys.platform}-{platform.machine()}",
+        )
+        if self.wanted is not None:
+            self._take_over(store, key)
+        if self.is_rehearsal:
+            return
+        try:
+            self.folder = store.create(self._info(key), self.plan.inherited())
+        except (OSError, ValueError) as error:
+            self.warn(
+                Code.LEDGER_UNWRITABLE,
+                f"{error}. Tests go on; --resume-failed will know nothing of this run. "
+                "Free the disk, mend the permissions, or name another place with --resilience-dir",
+            )
+            return
+        self.segment = Segment.create(
+            self.folder.path,
+            "ctl",
+            run=self.folder.id,
+            durability=self.settings["ledger.durability"],
+            trouble=self.warn,
+        )
+        keep = {what: self.settings[f"ledger.keep-{what}"] for what in ("runs", "days", "mb")}
+        prune(store, Limits(**keep), now=_now())
+
+    def _take_over(self, store: Store, key: str) -> None:
+        try:
+            self.parent = to_resume(store, self.wanted or "", key)
+        except CannotResume as error:
+            raise pytest.UsageError(str(error)) from None
+        except OSError as error:
+            self.warn(Code.RESUME_LEDGER_MISSING, f"the ledger cannot be read ({error}); everything runs")
+            return
+        if self.parent is None:
+            self.warn(
+                Code.RESUME_LEDGER_MISSING,
+                f"no earlier run in {self.settings['ledger.dir']} at {self.config.rootpath}; everything runs",
+            )
+            return
+        if self.parent.damage:
+            self.warn(
+                Code.LEDGER_CORRUPT,
+                f"{self.parent.damage} bad places in run {self.parent.info.id} were skipped "
+                f"({self.parent.example}); what they said is not known, so tests run again",
+            )
+        info, option = self.parent.info, self.config.option
+        self.plan = plan_from(self.parent, self.contents, [self._as_nodeid(one) for one in self.paths])
+        if not self.paths and not option.keyword and not option.markexpr:
+            # Nothing was said of what to run: the choice of the earlier run holds.
+            self.paths = self._from_here(info)
+            self.config.args[:] = self.paths or self.config.args
+            option.keyword, option.markexpr = info.keyword, info.markexpr
+
+    def _given_paths(self) -> tuple[str, ...]:
+        """The tests that the command line names; empty when it leaves the choice to pytest."""
+        is_given = self.config.args_source is pytest.Config.ArgsSource.ARGS
+        return tuple(self.config.args) if is_given else ()
+
+    def _from_here(self, info: RunInfo) -> tuple[str, ...]:
+        """The paths of an earlier run, as they read from today's folder."""
+        if info.invocation_dir == str(self.config.invocation_params.dir):
+            return info.paths
+        return tuple(_moved(path, info.invocation_dir) for path in info.paths)
+
+    def _as_nodeid(self, argument: str) -> str:
+        path, separator, rest = argument.partition("::")
+        absolute = self.config.invocation_params.dir / path
+        with suppress(OSError, ValueError):
+            path = absolute.resolve().relative_to(self.config.rootpath.resolve()).as_posix()
+        return f"{path}{separator}{rest}"
+
+    def _choice(self) -> tuple[tuple[str, ...], str, str]:
+        """What the chain is to run, as paths, -k and -m.
+
+        A resume that names less narrows today's run only: the next one has to find what this one left open.
+        """
+        option = self.config.option
+        keyword, markexpr = option.keyword or "", option.markexpr or ""
+        if self.parent is None:
+            return self.paths, keyword, markexpr
+        info = self.parent.info
+        before = self._from_here(info)
+        known = [self._as_nodeid(one) for one in before]
+        # Before pytest 9 a path inside of another one runs its tests twice.
+        more = (one for one in self.paths if not _is_inside(self._as_nodeid(one), known))
+        return (
+            (*before, *more) if before else (),
+            keyword if keyword == info.keyword else "",
+            markexpr if markexpr == info.markexpr else "",
+        )
+
+    def _info(self, key: str) -> RunInfo:
+        config = self.config
+        paths, keyword, markexpr = self._choice()
+        return RunInfo(
+            id=new_run_id(self.started, secrets.token_bytes(8)),
+            key=key,
+            rootdir=str(config.rootpath),
+            invocation_dir=str(config.invocation_params.dir),
+            args=tuple(str(one) for one in config.invocation_params.args),
+            paths=paths,
+            keyword=keyword,
+            markexpr=markexpr,
+            parent=self.plan.parent,
+            started=self.started,
+            pid=os.getpid(),
+            host=machine.host(),
+            boot=machine.boot(),
+            nonce=secrets.token_hex(32),
+            versions={
+                "pytest-resilience": __version__,
+                "pytest": pytest.__version__,
+                "python": platform.python_version(),
+            },
+        )
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Our own trouble never fails a run: note what went wrong in the block, and go on."""
+        try:
+            yield
+        except pytest.UsageError:
+            raise
+        except Exception as error:
+            self.warn(
+                Code.INTERNAL_ERROR, f"{type(error).__name__}: {error}. Tests go on; please report this"
+            )
+
+    def refuse(self, text: str) -> None:
+        """End the session with exit status 4, because something that the user wrote cannot be understood."""
+        self.decide(DecisionTaken(code=Code.CONFIG_INVALID.code, why="a marker cannot be understood"))
+        raise pytest.UsageError(text)
+
+    def warn(self, code: Code, text: str) -> None:
+        """Note trouble of ours. Each code is told once, with what came of it first."""
+        self.warnings.setdefault(code, text)
+
+    def selected(self, collected: Collected, keys: list[str], copies: int = 1) -> None:
+        """Take the selection, and make it durable before the first test begins."""
+        if self.is_selected:
+            return
+        self.is_selected = True
+        facts = [
+            *self._of_files(keys),
+            *_of_fate(collected.carried, "carried"),
+            *_of_fate(collected.held, "held"),
+            *_of_fate(collected.gone, "gone"),
+        ]
+        done = SelectionDone(total=len(keys) + len(collected.carried) + len(collected.held), copies=copies)
+        for inherited in self.plan.inherited():
+            self.run.observe(inherited)
+        for selected in facts:
+            self.run.observe(selected)
+        self.run.observe(done)
+        if self.folder is not None:
+            try:
+                self.folder.write_selection(facts, done)
+            except (OSError, ValueError) as error:
+                self.warn(
+                    Code.LEDGER_UNWRITABLE, f"{error}. Tests go on; tests never started will not be known"
+                )
+
+    def _of_files(self, keys: list[str]) -> list[TestsSelected]:
+        files: dict[str, list[str]] = {}
+        for key in keys:
+            files.setdefault(file_of(key), []).append(key)
+        return [
+            TestsSelected(keys=tuple(some), digest=self.contents.digest(file)) for file, some in files.items()
+        ]
+
+    def write(self, fact: Fact) -> None:
+        """Make a fact durable and known. Never raises."""
+        if self.segment is not None:
+            self.segment.write(fact)
+        self.run.observe(fact, self.writer)
+
+    @property
+    def writer(self) -> str:
+        """Under which name the owner writes."""
+        return self.segment.writer if self.segment is not None else "ctl"
+
+    def observe(self, finished: TestFinished, ended: AttemptEnded | None) -> DecisionTaken | None:
+        """Look at a final outcome; the decision to stop that follows from it, None to go on."""
+        if self.decision is not None:
+            return None
+        for threshold in self._thresholds:
+            made = threshold.observe(
+                finished.outcome,
+                ended.fingerprint if ended is not None else "",
+                ended.message if ended is not None else "",
+            )
+            if made is not None:
+                self.decide(made)
+                return made
+        return None
+
+    def decide(self, decision: DecisionTaken) -> None:
+        """Take the first decision to stop. Later ones are noted only."""
+        if self.decision is None:
+            self.decision = decision
+        self.write(decision)
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def exit_status(self, status: int) -> int:
+        """The exit status of the session, given pytest's. A run with outstanding tests is never 0."""
+        if self.is_rehearsal:
+            return status
+        counts = self.run.counts()
+        stopped = self.decision is not None and self.decision.code in _THRESHOLDS
+        if stopped and status in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.TESTS_FAILED,
+            pytest.ExitCode.INTERRUPTED,
+        ):
+            return pytest.ExitCode.TESTS_FAILED
+        is_open = bool(self.left_open()) or any(outcome.is_outstanding for outcome in counts)
+        if status == pytest.ExitCode.NO_TESTS_COLLECTED and self.plan.parent and self.is_selected:
+            if is_open:
+                return pytest.ExitCode.TESTS_FAILED
+            return pytest.ExitCode.OK if counts or not self.plan.known else status
+        if status == pytest.ExitCode.OK and is_open:
+            return pytest.ExitCode.TESTS_FAILED
+        return status
+
+    def settle(self) -> None:
+        """Take what workers wrote and could not tell any more: after an interrupt, or when one died."""
+        unfinished = any(outcome.is_outstanding for outcome in self.run.outcomes().values())
+        if self.folder is None or internals.dsession(self.config) is None or not unfinished:
+            return
+        for record in read(self.folder.path).records:
+            if not isinstance(record.fact, TestInherited | TestsSelected | SelectionDone):
+                self.run.observe(record.fact, record.writer)
+
+    def left_open(self) -> list[str]:
+        """The keys of tests that are outstanding in the chain and were not selected today."""
+        if not self.is_selected:
+            return self.plan.outstanding
+        return [key for key in self.plan.outstanding if self.run.fate(key) is None]
+
+    def stale_tests(self) -> list[str]:
+        """The keys of tests that ran again because their files changed."""
+        return [key for key in self.plan.stale if self.run.fate(key) == "run"]
+
+    def close(self, status: int) -> None:
+        """Write the end of the run. Never raises for trouble of the ledger."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        counts = {outcome.value: number for outcome, number in self.run.counts().items()}
+        self.write(RunEnded(exit_status=int(status), counts=counts))
+        if self.segment is not None:
+            self.segment.close()
+        if self.folder is not None:
+            self.folder.finish(exit_status=int(status), counts=counts)
+            self.folder.release()
+
+
+_REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
+_THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
+
+
+def _of_fate(keys: list[str], fate: str) -> list[TestsSelected]:
+    return [TestsSelected(keys=tuple(keys), fate=fate)] if keys else []  # type: ignore[arg-type]
+
+
+def _is_inside(nodeid: str, others: list[str]) -> bool:
+    return any(
+        one in (".", nodeid) or nodeid.startswith((f"{one}/", f"{one}::", f"{one}[")) for one in others
+    )
+
+
+def _moved(argument: str, folder: str) -> str:
+    path, separator, rest = argument.partition("::")
+    absolute = Path(folder) / path
+    return f"{absolute}{separator}{rest}" if absolute.exists() else argument

@@ -1,0 +1,48 @@
+"""A session without workers: the process that owns the run also runs its tests."""
+
+import pytest
+
+from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
+from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.selection import Collected
+from pytest_resilience.hooks.session import stop_serial
+from pytest_resilience.hooks.terminal import Terminal
+
+
+class Serial:
+    """The journal of a serial session: what happened goes to the owner itself."""
+
+    def __init__(self, owner: Owner, terminal: Terminal) -> None:
+        self._owner = owner
+        self._terminal = terminal
+
+    def may_go_on(self, item: pytest.Item) -> bool:
+        """Pytest's own loop stops a session."""
+        return True
+
+    def started(self, started: AttemptStarted) -> None:
+        """Make it durable. The live fold need not know: this process sees the end of the attempt, or nothing more."""
+        if self._owner.segment is not None:
+            self._owner.segment.write(started)
+
+    def write(self, fact: Fact) -> None:
+        """Make a fact durable and known."""
+        self._owner.write(fact)
+
+    def retried(self, item: pytest.Item, ended: AttemptEnded) -> None:
+        """Show the attempt."""
+        self._terminal.retried(item.nodeid, ended)
+
+    def finished(self, finished: TestFinished, ended: AttemptEnded | None) -> None:
+        """Stop after this test when a threshold says so."""
+        decision = self._owner.observe(finished, ended)
+        if decision is not None:
+            stop_serial(self._owner, decision)
+
+    def collected(self, collected: Collected) -> None:
+        """Take the selection."""
+        self._owner.selected(collected, collected.keys(collected.nodeids))
+
+    def refuse(self, text: str) -> None:
+        """End the session because something that the user wrote cannot be understood."""
+        self._owner.refuse(text)

@@ -1,0 +1,228 @@
+"""What the owner's terminal shows: a letter for each retry while tests run, the summary block at the end."""
+
+import os
+import shlex
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pytest_resilience.core.codes import Code
+from pytest_resilience.core.facts import AttemptEnded
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.hooks import internals, verdicts
+from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.reports.summary import Facts, Line, Style, first_line, printable, summary
+from pytest_resilience.settings import OPTIONS
+
+
+class Terminal:
+    """Everything that is printed. Without a terminal reporter (``-p no:terminal``) nothing is."""
+
+    def __init__(self, config: pytest.Config, owner: Owner) -> None:
+        self._config = config
+        self._owner = owner
+        self._is_done = False
+
+    @property
+    def _reporter(self) -> pytest.TerminalReporter | None:
+        reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        return reporter
+
+    # -- while tests run ------------------------------------------------------------------------------------------
+
+    def retried(self, nodeid: str, ended: AttemptEnded, worker: str = "") -> None:
+        """Show that an attempt ended and that another follows."""
+        reporter = self._reporter
+        if reporter is None:
+            return
+        internals.count(reporter, "rerun", [nodeid])
+        if reporter.verbosity <= 0:
+            if reporter.verbosity > -2:
+                reporter.write("R", yellow=True)
+            return
+        text = f"RERUN {ended.again} - {first_line(ended.message)}"
+        if worker or reporter.currentfspath is None:
+            place = f"[{worker}] " if worker else ""
+            reporter.write_line(f"{place}{printable(nodeid)} {text}", yellow=True)
+        else:
+            # pytest has just written the node id: go on behind it, and let it write the id again.
+            reporter.write(text, yellow=True)
+            reporter.ensure_newline()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
+        if internals.is_held(report):
+            return "", "", ""
+        if report.when != "call" or "resilience" not in report.__dict__:
+            return None
+        match verdicts.outcome_of(report):
+            case Outcome.FLAKY if report.passed:
+                return "flaky", ".", ("FLAKY", {"yellow": True})
+            case Outcome.CRASHED if report.failed:
+                return "failed", "C", ("CRASHED", {"red": True})
+        return None
+
+    def pytest_report_header(self) -> list[str]:
+        owner = self._owner
+        if owner.parent is None:
+            return []
+        info, plan = owner.parent.info, owner.plan
+        left = (
+            f"{len(plan.outstanding)} left"
+            if plan.outstanding
+            else f"nothing left ({Code.RESUME_NOTHING_LEFT})"
+        )
+        state = f"{len(plan.carried)} carried over, {left}"
+        return [f"resilience: resuming run {_short(info.id)} ({_ago(info.started)}): {state}"]
+
+    # -- at the end -----------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> object:
+        result = yield
+        with self._owner.guarded():
+            self._owner.settle()
+        self.print_block(terminalreporter)
+        return result
+
+    def print_missing_block(self) -> None:
+        """Print the block when pytest had no summary to print it in: internal errors, odd exit statuses."""
+        reporter = self._reporter
+        if not self._is_done and reporter is not None:
+            self.print_block(reporter)
+
+    def print_block(self, reporter: pytest.TerminalReporter) -> None:
+        """Print the block, and add our categories to pytest's last line."""
+        self._is_done = True
+        is_printed = False
+        with self._owner.guarded():
+            self._print_block(reporter)
+            is_printed = True
+        if is_printed:
+            return
+        reporter.write_line(
+            f"WARNING {Code.INTERNAL_ERROR}: {self._owner.warnings[Code.INTERNAL_ERROR]}", yellow=True
+        )
+
+    def _print_block(self, reporter: pytest.TerminalReporter) -> None:
+        owner = self._owner
+        if owner.is_rehearsal:
+            return
+        if not owner.is_selected and not owner.warnings and not owner.left_open():
+            return
+        internals.count(reporter, "not run", owner.run.having(Outcome.NOT_RUN))
+        internals.count(reporter, "carried over", owner.run.having(Outcome.CARRIED_OVER))
+        style = Style(
+            what="counts" if reporter.no_summary else owner.settings["report.summary"],
+            verbosity=reporter.verbosity,
+            letters=self._config.option.reportchars,
+        )
+        lines = summary(owner.run, self._facts(), style)
+        if lines and reporter.verbosity >= 0 and not reporter.no_summary and len(lines) > 1:
+            reporter.write_sep("=", "resilience summary")
+        for line in lines:
+            self._write(reporter, line)
+
+    def _write(self, reporter: pytest.TerminalReporter, line: Line) -> None:
+        width = self._config.get_terminal_writer().fullwidth
+        is_cut = not line.is_whole and self._config.option.verbose < 2 and not os.environ.get("CI")
+        reporter.write_line(
+            _cut(line.text, width) if is_cut else line.text, **({line.color: True} if line.color else {})
+        )
+
+    def _facts(self) -> Facts:
+        owner = self._owner
+        return Facts(
+            name=self._name,
+            carried_from=self._carried_from(),
+            left_open=owner.left_open(),
+            gone=owner.run.gone(),
+            stale=owner.stale_tests(),
+            warnings=[f"{code}: {text}" for code, text in owner.warnings.items()],
+            command=self._command() if owner.folder is not None else "",
+        )
+
+    def _name(self, key: str) -> str:
+        """A test as it is typed where this command was typed."""
+        config = self._config
+        file, separator, rest = key.partition("::")
+        if not file or config.invocation_params.dir == config.rootpath:
+            return key
+        return f"{os.path.relpath(config.rootpath / file, config.invocation_params.dir)}{separator}{rest}"
+
+    def _carried_from(self) -> str:
+        parent = self._owner.parent
+        if parent is None:
+            return ""
+        started = datetime.fromtimestamp(parent.info.started, UTC).strftime("%Y-%m-%d %H:%M")
+        runs = {one.run for key, one in self._owner.plan.known.items() if key in self._owner.plan.carried}
+        before = " and before" if runs - {parent.info.id} else ""
+        return f"passed in run {_short(parent.info.id)}{before}, {started} UTC, {_ago(parent.info.started)}"
+
+    def _command(self) -> str:
+        """The command that resumes this run, to be typed where this one was typed."""
+        config, run = self._config, self._owner.run
+        parts = [*_program()]
+        here, root = config.invocation_params.dir, config.rootpath
+        if config.inipath is not None and (here != root or config.option.inifilename):
+            parts += ["-c", _relative(config.inipath, here)]
+        if root != (here if config.inipath is None else config.inipath.parent):
+            parts += ["--rootdir", _relative(root, here)]
+        if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+            parts += ["-p", "resilience"]
+        for option in OPTIONS:
+            if option.flag and option.flag in self._owner.settings.given:
+                parts += [option.flag, str(config.getoption(option.dest))]
+        parts.append("--resume-failed")
+        outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]
+        if not self._owner.left_open() and all(run.fate(key) == "held" for key in outstanding):
+            parts += [self._name(key) for key in outstanding]
+        return " ".join(shlex.quote(part) for part in parts)
+
+
+def _program() -> list[str]:
+    """How to call this pytest from a shell."""
+    folder = Path(sys.executable).parent
+    found = shutil.which("pytest")
+    if found is not None and Path(found).parent == folder:
+        return ["pytest"]
+    script = folder / "pytest"
+    if script.exists():
+        return [_relative(script, Path.cwd())]
+    return [_relative(Path(sys.executable), Path.cwd()), "-m", "pytest"]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return str(path.relative_to(folder))
+    except ValueError:
+        return str(path)
+
+
+def _short(run_id: str) -> str:
+    """The first four digits of the random part: enough to name a run."""
+    return run_id.partition("-")[2][:4]
+
+
+def _ago(started: float) -> str:
+    minutes = max(0, int(time.time() - started)) // 60
+    if minutes < 1:
+        return "just now"
+    if minutes < 120:
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1440} days ago"
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut a line to the width of the terminal; what stands before " - " is a name and never cut."""
+    name, dash, rest = text.partition(" - ")
+    if not dash or len(text) <= width:
+        return text
+    left = width - len(name) - len(dash) - 3
+    return f"{name}{dash}{rest[:left]}..." if left > 0 else name

@@ -1,0 +1,134 @@
+"""The worker's side of an xdist run: it keeps its own segment, retries on its own, and stops when told to."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_resilience.core.codes import Code
+from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
+from pytest_resilience.hooks import internals
+from pytest_resilience.hooks.selection import Collected
+from pytest_resilience.hooks.verdicts import ended_to
+from pytest_resilience.ledger.locks import Lock
+from pytest_resilience.ledger.runs import RunFolder
+from pytest_resilience.ledger.segments import Segment
+
+# Tests replace these; we want the real ones.
+_getppid = os.getppid
+
+
+class Worker:
+    """What a worker writes and says. `orders` are the controller's plain values, see `Workers.orders`."""
+
+    def __init__(self, config: pytest.Config, orders: dict[str, Any]) -> None:
+        self._config = config
+        self._orders = orders
+        self._parent = _getppid()
+        self._is_orphan = False
+        self._segment: Segment | None = None
+        self._alive: Lock | None = None
+        self._session: pytest.Session | None = None
+
+    # -- the journal ----------------------------------------------------------------------------------------------
+
+    def may_go_on(self, item: pytest.Item) -> bool:
+        """A worker that lost its controller runs no further test: nobody would know of it."""
+        if self._is_orphan or _getppid() != self._parent:
+            self._is_orphan = True
+            item.session.shouldstop = "the controller is gone"
+            return False
+        return True
+
+    def started(self, started: AttemptStarted) -> None:
+        """Write that an attempt begins."""
+        if self._segment is not None:
+            self._segment.write(started)
+
+    def write(self, fact: Fact) -> None:
+        """Write a fact, unless the controller is gone: what an orphan sees is no verdict, it may be interrupted."""
+        if type(fact) is TestFinished and _getppid() != self._parent:
+            self._is_orphan = True
+        if self._segment is not None and not self._is_orphan:
+            self._segment.write(fact)
+
+    def retried(self, item: pytest.Item, ended: AttemptEnded) -> None:
+        """Let the controller show the attempt."""
+        self._say(retried=ended_to(ended))
+
+    def finished(self, finished: TestFinished, ended: AttemptEnded | None) -> None:
+        """The report says it."""
+
+    # -- hooks ----------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+        internals.send_plain_values(self._config)
+        self.open()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        internals.listen(self._config, self._stop)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> object:
+        if self._segment is not None:
+            self._segment.sync()
+        try:
+            return (yield)
+        finally:
+            if self._segment is not None:
+                self._segment.close()
+            if self._alive is not None:
+                self._alive.release()
+
+    def _stop(self, reason: str) -> None:
+        if self._session is not None:
+            self._session.shouldstop = reason
+
+    # -- what the controller hears --------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open the segment of this process in the run's folder, if that is the controller's folder and not only
+        one of the same name on another machine.
+        """
+        if not self._orders["folder"]:
+            return
+        folder = RunFolder.join(Path(self._orders["folder"]), self._orders["nonce"])
+        if folder is None:
+            return
+        self._segment = Segment.create(
+            folder.path,
+            self._config.workerinput["workerid"],  # type: ignore[attr-defined]
+            run=folder.id,
+            durability=self._orders["durability"],
+            trouble=self._trouble,
+        )
+        self._alive = folder.hold(self._segment.writer)
+
+    def collected(self, collected: Collected) -> None:
+        """Tell what came of the collection, before xdist tells the ids."""
+        self._say(
+            hello={"writer": self._segment.writer if self._segment is not None else "", "pid": os.getpid()}
+        )
+        self._say(
+            collected={
+                "carried": collected.carried,
+                "held": collected.held,
+                "gone": collected.gone,
+                "odd": list(collected.odd.items()),
+            }
+        )
+
+    def refuse(self, text: str) -> None:
+        """Let the controller end the session: a worker that ends with a usage error looks like a crash to xdist."""
+        self._say(refused=text)
+
+    def _trouble(self, code: Code, text: str) -> None:
+        self._say(trouble=[code.name, text])
+
+    def _say(self, **message: object) -> None:
+        internals.send_event(self._config, json.dumps(message))

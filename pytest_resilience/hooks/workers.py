@@ -1,0 +1,206 @@
+"""The controller's side of an xdist run: what workers are told, and what they and their deaths tell."""
+
+import json
+import signal
+import zlib
+from typing import Any
+
+import pytest
+
+from pytest_resilience.core import outcomes
+from pytest_resilience.core.codes import Code, told
+from pytest_resilience.core.facts import AttemptEnded, DecisionTaken, TestFinished, WorkerDown
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.hooks import internals, verdicts
+from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.selection import Collected, Orders
+from pytest_resilience.hooks.session import stop_reason, stop_workers
+from pytest_resilience.hooks.terminal import Terminal
+
+SECONDS_TO_END = 3.0
+
+
+class Workers:
+    """Translates between the owner of a run and its workers."""
+
+    def __init__(self, owner: Owner, terminal: Terminal) -> None:
+        self._owner = owner
+        self._terminal = terminal
+        self._packed: bytes | None = None
+        self._writers: dict[Any, str] = {}
+        self._collected: Collected | None = None
+        self._keys: list[str] = []
+        self._nodeids: list[str] = []
+        self._phases: dict[tuple[Any, str], dict[str, str]] = {}
+        self._is_watching = False
+        self._refused = ""
+
+    # -- what workers are told ------------------------------------------------------------------------------------
+
+    def orders(self) -> bytes:
+        """What every worker needs, as bytes; made once, replacements get the same."""
+        if self._packed is None:
+            owner = self._owner
+            folder = owner.folder
+            option = owner.config.option
+            plain = {
+                "settings": {key: owner.settings[key] for key in owner.settings.values},
+                "given": sorted(owner.settings.given),
+                "folder": str(folder.path) if folder is not None else "",
+                "nonce": folder.info.nonce if folder is not None else "",
+                "durability": owner.settings["ledger.durability"],
+                "paths": list(owner.paths) if owner.plan.parent else [],
+                "keyword": option.keyword,
+                "markexpr": option.markexpr,
+                "plan": Orders.of(owner.plan).pack().hex(),
+            }
+            self._packed = zlib.compress(json.dumps(plain).encode("ascii"), 1)
+        return self._packed
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["resilience"] = self.orders()
+        internals.tap(node, self._owner.config, self._heard)
+
+    # -- what workers tell ----------------------------------------------------------------------------------------
+
+    def _heard(self, node: Any, text: str) -> None:
+        for what, value in json.loads(text).items():
+            match what:
+                case "hello":
+                    self._writers[node] = value["writer"]
+                case "collected":
+                    self._collected = Collected(
+                        carried=value["carried"],
+                        held=value["held"],
+                        gone=value["gone"],
+                        odd={int(at): key for at, key in value["odd"]},
+                    )
+                case "retried":
+                    ended = verdicts.ended_from(value)
+                    self._observe(node, ended)
+                    self._terminal.retried(ended.key, ended, node.gateway.id)
+                case "refused":
+                    self._refused = value
+                case "trouble":
+                    self._owner.warn(Code[value[0]], f"{value[1]} ({node.gateway.id})")
+
+    def _observe(self, node: Any, fact: AttemptEnded | TestFinished) -> None:
+        if not self._writers.get(node) and self._owner.segment is not None:
+            # A worker that cannot see the folder of the run has no segment: what it tells is written here.
+            self._owner.segment.write(fact)
+        self._owner.run.observe(fact, self._writer(node))
+
+    def _writer(self, node: Any) -> str:
+        return self._writers.get(node) or str(node.gateway.id)
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        owner = self._owner
+        if not self._is_watching:
+            self._is_watching = True
+            internals.after_failures(owner.config, self._stopped_by_xdist)
+        if owner.is_selected:
+            return
+        if self._refused:
+            owner.refuse(self._refused)
+        collected = self._collected or Collected()
+        self._nodeids, self._keys = list(ids), collected.keys(list(ids))
+        is_each = owner.config.option.dist == "each"
+        owner.selected(collected, self._keys, internals.number_of_workers(owner.config) if is_each else 1)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        node = getattr(report, "node", None)
+        if node is None or internals.is_subtest(report):
+            return
+        place = (node, report.nodeid)
+        if report.when != "teardown":
+            if report.outcome != "passed" or hasattr(report, "wasxfail"):
+                self._phases.setdefault(place, {})[str(report.when)] = verdicts.shown(report)
+            return
+        carried = verdicts.read(report)
+        if carried is None:
+            phases = self._phases.pop(place, None) or {"call": "passed"}
+            finished = TestFinished(
+                key=self._key_at(report),
+                outcome=outcomes.of_attempt({**phases, "teardown": verdicts.shown(report)}),
+            )
+            ended = None
+        else:
+            self._phases.pop(place, None)
+            finished, ended = carried
+        self._take(node, finished, ended)
+
+    def _key_at(self, report: pytest.TestReport) -> str:
+        at = getattr(report, "item_index", None)
+        return self._keys[at] if at is not None and at < len(self._keys) else report.nodeid
+
+    def _take(self, node: Any, finished: TestFinished, ended: AttemptEnded | None) -> None:
+        owner = self._owner
+        if ended is not None:
+            self._observe(node, ended)
+        self._observe(node, finished)
+        decision = owner.observe(finished, ended)
+        if decision is not None:
+            stop_workers(owner, decision)
+
+    # -- how workers end ------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        node = report.node
+        key = self._key_in_flight(crashitem)
+        why = f"{node.gateway.id} {_how_it_died(internals.exit_of_worker(node))}"
+        self._owner.write(WorkerDown(worker=self._writer(node), why=why, key=key))
+        text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {crashitem}")
+        ended = AttemptEnded(
+            key=key, attempt=1, outcome=Outcome.CRASHED, phase="", code=Code.WORKER_CRASHED.code, message=text
+        )
+        finished = TestFinished(key=key, outcome=Outcome.CRASHED)
+        # xdist leaves "???": reporters that know phases then lose the test.
+        report.when = "call"
+        report.longrepr = text
+        file, _, domain = crashitem.partition("::")
+        report.location = (file, None, domain.replace("::", ".") or file)
+        verdicts.attach(report, finished, ended)
+        decision = self._owner.observe(finished, ended)
+        if decision is not None:
+            stop_workers(self._owner, decision)
+
+    def _key_in_flight(self, nodeid: str) -> str:
+        """The key of the test that xdist blames; of several tests with the same id the first that has not finished."""
+        keys = [key for key, one in zip(self._keys, self._nodeids, strict=True) if one == nodeid]
+        return next(
+            (key for key in keys if not self._owner.run.is_finished(key)), keys[0] if keys else nodeid
+        )
+
+    def _stopped_by_xdist(self, reason: str) -> None:
+        if self._owner.decision is None:
+            self._owner.decide(DecisionTaken(code=Code.STOP_MAX_FAILURES.code, why=reason))
+        stop_workers(self._owner, self._owner.decision or DecisionTaken(code="", why=reason))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        # Nobody stopped the session, yet tests are left: xdist had no worker for them.
+        owner = self._owner
+        if owner.decision is None and owner.run.having(Outcome.NOT_RUN):
+            why = internals.restart_limit(owner.config) or "xdist gave them to no worker"
+            owner.decide(DecisionTaken(code=Code.WORKER_RESTART_LIMIT.code, why=why))
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """The workers end after the test that they run, or are ended; what they finish is in their segments."""
+        decision = self._owner.decision
+        if decision is not None and decision.code == Code.INTERRUPTED_BY_SIGNAL.code:
+            internals.stop_workers(self._owner.config, stop_reason(decision))
+            internals.end_workers_within(self._owner.config, SECONDS_TO_END)
+
+
+def _how_it_died(status: int | None) -> str:
+    if status is None:
+        return "died"
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"died of {signal.Signals(-status).name}"
+    except ValueError:
+        return f"died of signal {-status}"

@@ -1,0 +1,1 @@
+"""A finished run as text: one pure function a format."""

@@ -1,0 +1,266 @@
+"""The block at the end of a run: what became of every test, and the command that goes on from here."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from pytest_resilience.core.codes import Code, told
+from pytest_resilience.core.keys import file_of
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.run import Run
+
+MOST_LINES = 10
+_WORDS = {
+    Outcome.TIMED_OUT: "timed out",
+    Outcome.NOT_RUN: "not run",
+    Outcome.CARRIED_OVER: "carried over",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the block. `color` is "red", "yellow", "green" or empty; `is_whole` forbids to cut it."""
+
+    text: str
+    color: str = ""
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the block is made of, beside the run itself.
+
+    `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`
+    and `stale` are keys; `warnings` are coded sentences; `command` is the resume command, empty when there is no
+    ledger to resume from.
+    """
+
+    name: Callable[[str], str] = str
+    carried_from: str = ""
+    left_open: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How much is told: `what` as ``report.summary`` has it, pytest's verbosity and ``-r`` letters."""
+
+    what: str = "problems"
+    verbosity: int = 0
+    letters: str = ""
+
+
+def summary(run: Run, facts: Facts, style: Style) -> list[Line]:
+    """The lines of the block, empty for "none". Whatever a node id or a message holds, a terminal obeys none of it."""
+    return [replace(line, text=printable(line.text)) for line in _lines(run, facts, style)]
+
+
+def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
+    if style.what == "none":
+        return []
+    ending = [_outcomes(run), *_inconsistent(run), *_resume(run, facts)]
+    if style.what == "counts" or style.verbosity < 0:
+        return ending
+    return [
+        *(_all(run, facts) if style.what == "all" else ()),
+        *_flaky(run, facts, style),
+        *_held(run, facts),
+        *_interrupted(run, facts),
+        *_not_run(run, facts, style),
+        *_carried(run, facts, style),
+        *_changes(facts),
+        *(Line(f"WARNING {warning}", "yellow", is_whole=True) for warning in facts.warnings),
+        *(_by_file(run) if style.verbosity > 0 else ()),
+        *ending,
+    ]
+
+
+def _outcomes(run: Run) -> Line:
+    counts = run.counts()
+    parts = [f"total={counts.total()}", *(f"{one.value}={counts[one]}" for one in Outcome if counts[one])]
+    if any(one.is_bad for one in counts):
+        color = "red"
+    else:
+        color = "green" if counts and set(counts) <= {Outcome.PASSED, Outcome.CARRIED_OVER} else "yellow"
+    return Line(f"OUTCOMES {' '.join(parts)}", color, is_whole=True)
+
+
+def _inconsistent(run: Run) -> Iterable[Line]:
+    """The run's own selection says how many tests there are; the categories have to add up to it."""
+    missing = run.selected_total - run.counts().total() if run.selected_total is not None else 0
+    if missing:
+        yield Line(f"WARNING {Code.LEDGER_INCONSISTENT}: unaccounted={missing}", "red", is_whole=True)
+
+
+def _resume(run: Run, facts: Facts) -> Iterable[Line]:
+    counts = {outcome: number for outcome, number in run.counts().items() if outcome.is_outstanding}
+    left = sum(counts.values()) + len(facts.left_open)
+    if not left or not facts.command:
+        return
+    parts = [f"{counts[one]} {word(one)}" for one in Outcome if one in counts]
+    if facts.left_open:
+        parts.append(f"{len(facts.left_open)} outside today's selection")
+    yield Line(f"RESUME {facts.command} - {left} left: {', '.join(parts)}", "", is_whole=True)
+
+
+def word(outcome: Outcome) -> str:
+    """An outcome as it stands in a sentence."""
+    return _WORDS.get(outcome, outcome.value)
+
+
+def _flaky(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
+    flaky = run.having(Outcome.FLAKY)
+    shown = flaky if "R" in style.letters or style.what == "all" else flaky[:MOST_LINES]
+    for key in shown:
+        attempts = [ended for _, ended in run.attempts(key)]
+        why = next(
+            (f": {first_line(ended.message)}" for ended in attempts if ended.outcome.is_bad),
+            ", after a crash",
+        )
+        last = next((word(ended.outcome) for ended in attempts if ended.outcome.is_good), "passed")
+        yield Line(
+            f"FLAKY {facts.name(key)} - {last} on attempt {run.number_of_attempts(key)}{why}", "yellow"
+        )
+        if style.verbosity > 0:
+            yield from _attempts(run, key)
+    if len(shown) < len(flaky):
+        yield Line(f"FLAKY and {len(flaky) - len(shown)} more, -rR lists all", "yellow")
+    if style.verbosity > 0 or "R" in style.letters:
+        for key in run.having(Outcome.FAILED, Outcome.ERROR):
+            if run.number_of_attempts(key) > 1:
+                yield Line(f"RETRIED {facts.name(key)} - {word(run.outcome(key))} in all attempts", "red")
+                yield from _attempts(run, key)
+
+
+def _attempts(run: Run, key: str) -> Iterable[Line]:
+    for writer, ended in run.attempts(key):
+        wait = f", waited {ended.wait:g} s" if ended.wait else ""
+        yield Line(
+            f"  attempt {ended.attempt} on {worker_of(writer)}: {word(ended.outcome)} in {ended.phase or 'setup'}, "
+            f"{ended.seconds:.2f} s{wait}: {first_line(ended.message)}"
+        )
+
+
+def worker_of(writer: str) -> str:
+    """The worker of a writer's id, as xdist names it; the process that owns the run is "main"."""
+    name = writer.partition(".")[0]
+    return "main" if name in ("", "ctl") else name
+
+
+def _held(run: Run, facts: Facts) -> Iterable[Line]:
+    for key in run.tests():
+        if run.fate(key) == "held":
+            yield Line(
+                f"CRASHED {facts.name(key)} - not run: it was in flight in {_deaths(run, key)} runs that died; "
+                "name it on the command line to run it",
+                "red",
+            )
+
+
+def _deaths(run: Run, key: str) -> int:
+    known = run.inherited.get(key)
+    return known.deaths if known is not None else 0
+
+
+def _interrupted(run: Run, facts: Facts) -> Iterable[Line]:
+    keys = run.having(Outcome.INTERRUPTED)
+    if keys:
+        text = f"in flight when the session was stopped: {_some(facts, keys)}"
+        yield Line(f"INTERRUPTED {_tests(keys)} - {text}", "yellow")
+
+
+def _not_run(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
+    keys = run.having(Outcome.NOT_RUN)
+    if not keys:
+        return
+    reason = run.reason
+    yield Line(f"NOTRUN {_tests(keys)} - {told(reason.code, reason.why)}", "yellow")
+    if "n" in style.letters:
+        yield from (Line(f"  {facts.name(key)}", is_whole=True) for key in keys)
+
+
+def _carried(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
+    keys = run.having(Outcome.CARRIED_OVER)
+    if not keys:
+        return
+    flaky = sum(run.inherited[key].outcome is Outcome.FLAKY for key in keys if key in run.inherited)
+    note = f", {flaky} of them flaky" if flaky else ""
+    yield Line(f"CARRIED {_tests(keys)} - {facts.carried_from}{note}", is_whole=True)
+    if "c" in style.letters:
+        yield from (Line(f"  {facts.name(key)}", is_whole=True) for key in keys)
+
+
+def _changes(facts: Facts) -> Iterable[Line]:
+    if facts.gone:
+        yield Line(
+            f"GONE {_tests(facts.gone)} - {Code.RESUME_TESTS_CHANGED}: {_some(facts, facts.gone)}", "yellow"
+        )
+    if facts.stale:
+        text = "passed before, but their files changed, so they ran again"
+        yield Line(f"CHANGED {_tests(facts.stale)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
+    if facts.left_open:
+        text = f"outside today's selection: {_some(facts, facts.left_open)}"
+        yield Line(f"OPEN {_tests(facts.left_open)} - {Code.RESUME_OUTSTANDING}: {text}", "yellow")
+
+
+def _by_file(run: Run) -> Iterable[Line]:
+    files: dict[str, Counter[Outcome]] = {}
+    for key, outcome in run.outcomes().items():
+        files.setdefault(file_of(key), Counter())[outcome] += 1
+    for file, counts in files.items():
+        if set(counts) - {Outcome.PASSED, Outcome.CARRIED_OVER}:
+            parts = ", ".join(f"{counts[one]} {word(one)}" for one in Outcome if one in counts)
+            yield Line(f"FILE {file or '(no file)'} - {parts}")
+
+
+def _all(run: Run, facts: Facts) -> Iterable[Line]:
+    """Every test, grouped by file, the worst last: that is what stands next to the prompt."""
+    worst: dict[str, int] = {}
+    for key, outcome in run.outcomes().items():
+        worst[file_of(key)] = max(worst.get(file_of(key), 0), outcome.severity)
+
+    def place(entry: tuple[str, Outcome]) -> tuple[int, str, int]:
+        key, outcome = entry
+        return worst[file_of(key)], file_of(key), outcome.severity
+
+    for key, outcome in sorted(run.outcomes().items(), key=place):
+        attempts = run.number_of_attempts(key)
+        times = f", {attempts} attempts" if attempts > 1 else ""
+        took = f" - {run.seconds(key):.2f} s on {worker_of(run.writer(key))}{times}" if attempts else ""
+        yield Line(f"{_upper(outcome)} {facts.name(key)}{took}", _color(outcome))
+
+
+def _color(outcome: Outcome) -> str:
+    if outcome.is_bad:
+        return "red"
+    return "" if outcome.is_good and outcome is not Outcome.FLAKY else "yellow"
+
+
+def _upper(outcome: Outcome) -> str:
+    return {Outcome.NOT_RUN: "NOTRUN", Outcome.CARRIED_OVER: "CARRIED", Outcome.TIMED_OUT: "TIMEDOUT"}.get(
+        outcome, outcome.value.upper()
+    )
+
+
+def _tests(keys: list[str]) -> str:
+    return "1 test" if len(keys) == 1 else f"{len(keys)} tests"
+
+
+def _some(facts: Facts, keys: list[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(facts.name(key) for key in keys[:3]) + more
+
+
+def first_line(text: str) -> str:
+    """The first line of a message, fit to print."""
+    return printable(text.strip().partition("\n")[0])
+
+
+def printable(text: str) -> str:
+    """Text without characters that a terminal would obey: control characters, bidi marks, lone surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

@@ -1,0 +1,110 @@
+"""``--resume-failed`` with a ledger that is damaged, foreign or cannot be written: it costs time, never a test."""
+
+import os
+import stat
+
+import pytest
+
+from .harness import Batch
+
+SUITE = """
+from steps import step
+def test_a(): step("a")
+def test_b(): assert step("b") > 1
+"""
+
+
+def resumable(pytester: pytest.Pytester) -> Batch:
+    """A suite after its first run: `test_a` has passed, `test_b` has failed."""
+    batch = Batch(pytester, SUITE)
+    assert batch.run().outcomes == {"passed": 1, "failed": 1}
+    batch.forget()
+    return batch
+
+
+@pytest.mark.parametrize("what", ["run.json", "tests.jsonl", "final.json", "segment", "FORMAT", "owner.lock"])
+@pytest.mark.parametrize("how", ["removed", "empty", "torn", "flipped", "garbage"])
+def test_damage_costs_time_and_never_a_test(pytester: pytest.Pytester, what: str, how: str) -> None:
+    batch = resumable(pytester)
+    store, folder = batch.store.root, batch.newest.path
+    path = {"segment": batch.segment(), "FORMAT": store / what}.get(what, folder / what)
+    content = path.read_bytes()
+    match how:
+        case "removed":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "torn":
+            path.write_bytes(content[: len(content) * 2 // 3])
+        case "flipped":
+            path.write_bytes(bytes(one ^ 1 if at % 97 == 50 else one for at, one in enumerate(content)))
+        case "garbage":
+            path.write_bytes(os.urandom(2000))
+    run = batch.run("--resume-failed")
+    assert "INTERNALERROR" not in run.text
+    assert "b" in batch.steps, run.text
+    assert run.status == 1, run.text
+    if "a" not in batch.steps:
+        assert run.outcomes == {"failed": 1, "carried_over": 1}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_flipped_bit_anywhere_never_skips_a_test_that_did_not_pass(
+    pytester: pytest.Pytester, seed: int
+) -> None:
+    batch = resumable(pytester)
+    segment = batch.segment()
+    content = bytearray(segment.read_bytes())
+    content[(seed * 7919) % len(content)] ^= 1 << (seed % 8)
+    segment.write_bytes(content)
+    run = batch.run("--resume-failed")
+    assert (run.status, batch.steps.count("b")) == (1, 1), run.text
+
+
+def test_damage_is_told_with_its_code(pytester: pytest.Pytester) -> None:
+    batch = resumable(pytester)
+    with batch.segment().open("ab") as segment:
+        segment.write(b"not a record\n")
+    assert "WARNING RES401 ledger-corrupt: 1 bad place" in batch.run("--resume-failed").text
+
+
+def test_a_file_in_place_of_the_ledger_does_not_stop_the_tests(pytester: pytest.Pytester) -> None:
+    batch = Batch(pytester, {"test_it.py": SUITE, ".pytest_resilience": "a file"})
+    run = batch.run("--retries", "1")
+    assert (run.status, run.outcomes) == (0, {"passed": 1, "flaky": 1})
+    assert "WARNING RES402 ledger-unwritable: " in run.text
+    batch.forget()
+    run = batch.run("--resume-failed")
+    assert (run.status, run.outcomes) == (1, {"passed": 1, "failed": 1})
+    assert "RES402" in run.text
+    # What is not in the ledger cannot be resumed.
+    assert not run.line("RESUME")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_does_not_stop_the_tests(pytester: pytest.Pytester) -> None:
+    batch = Batch(pytester, SUITE)
+    batch.root.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        run = batch.run("-p", "no:cacheprovider")
+    finally:
+        batch.root.chmod(0o700)
+    assert "WARNING RES402 ledger-unwritable: " in run.text
+
+
+def test_a_ledger_that_others_may_write_to_is_not_believed(pytester: pytest.Pytester) -> None:
+    batch = resumable(pytester)
+    batch.store.root.chmod(0o777)
+    run = batch.run("--resume-failed")
+    assert "carried_over" not in run.outcomes
+    assert "others may write to it" in run.text
+
+
+def test_a_ledger_of_a_newer_release_is_left_alone(pytester: pytest.Pytester) -> None:
+    batch = resumable(pytester)
+    mark = batch.store.root / "FORMAT"
+    mark.write_text(mark.read_text().replace('"major": 1', '"major": 99'))
+    run = batch.run("--resume-failed")
+    assert "carried_over" not in run.outcomes
+    assert "newer release" in run.text
+    assert len(list((batch.store.root / "runs").iterdir())) == 1
