@@ -1,0 +1,151 @@
+"""SIGINT and SIGTERM end a session in order: the ledger is closed, and the block says how to go on."""
+
+import importlib.util
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_resilience.core.codes import Code
+from pytest_resilience.core.facts import RunEnded
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.ledger.reading import CUT_OFF, read
+
+from .sessions import command_of
+
+if TYPE_CHECKING:
+    from .sessions import Batch
+
+TOTAL, SECONDS = 12, 5.0
+
+# The first four tests pass; those after them wait for a mark that comes only with the resume.
+SUITE = """
+import here, pytest
+
+@pytest.mark.parametrize("n", range(12))
+def test(n):
+    number = here.number()
+    if number >= 4:
+        here.mark(f"waits-{number}")
+        here.wait("go")
+"""
+
+distributed = pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="needs xdist")
+WORKERS = [pytest.param(0, id="serial"), pytest.param(2, id="xdist", marks=distributed)]
+
+
+def waiting(workers: int) -> list[str]:
+    return [f"waits-{number}" for number in range(4, 4 + max(workers, 1))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("to_group", [False, True], ids=["process", "group"])
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_signal_ends_a_session_in_order(
+    batch: "Batch", number: signal.Signals, to_group: bool, workers: int
+) -> None:
+    arguments = ("-n", str(workers)) if workers else ()
+    batch.write({"test_a.py": SUITE})
+    session = batch.start(*arguments)
+    session.wait_for(*waiting(workers))
+    sent = time.monotonic()
+    (session.send_group if to_group else session.send)(number)
+    said = session.ended()
+    assert time.monotonic() - sent < SECONDS, said.text
+
+    assert said.status == 2, said.text
+    in_flight = max(workers, 1)
+    expected = {"total": TOTAL, "passed": 4, "interrupted": in_flight, "not_run": TOTAL - 4 - in_flight}
+    assert said.outcomes == expected, said.text
+    assert said.line("INTERRUPTED")
+    assert str(Code.INTERRUPTED_BY_SIGNAL) in said.line("NOTRUN")
+    assert [ended.exit_status for ended in batch.last.of(RunEnded)] == [2]
+    assert batch.last.folder.writers_alive() == []
+
+    batch.begun()
+    batch.mark("go")
+    said = batch.run(*command_of(said), *arguments)
+    assert (said.status, said.outcomes) == (0, {"total": TOTAL, "passed": 8, "carried_over": 4}), said.text
+    assert batch.begun().total() == 8
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_second_interrupt_ends_a_session_at_once(batch: "Batch", workers: int) -> None:
+    """Whatever is being torn down; what was learnt is in the ledger all the same."""
+    conftest = """
+import here, os, pytest
+
+def pytest_keyboard_interrupt():
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        here.mark("interrupted")
+
+@pytest.fixture(scope="session", autouse=True)
+def slow():
+    yield
+    here.wait("go")
+"""
+    arguments = ("-n", str(workers)) if workers else ()
+    batch.write({"test_a.py": SUITE, "conftest.py": conftest})
+    session = batch.start(*arguments)
+    session.wait_for(*waiting(workers))
+    session.send(signal.SIGINT)
+    session.wait_for("interrupted")
+    sent = time.monotonic()
+    session.send(signal.SIGINT)
+    said = session.ended()
+    assert time.monotonic() - sent < SECONDS, said.text
+    assert said.status != 0
+
+    reading = read(batch.last.folder.path)
+    assert len(list(reading.records)) > 0
+    assert all(damage.why == CUT_OFF for damage in reading.problems)
+    outcomes = list(batch.last.outcomes.values())
+    assert len(outcomes) == TOTAL
+    assert outcomes.count(Outcome.PASSED) == 4
+
+    batch.mark("go")
+    said = batch.resume(*arguments)
+    assert (said.status, said.outcomes) == (0, {"total": TOTAL, "passed": 8, "carried_over": 4}), said.text
+
+
+def test_the_handler_of_sigterm_is_given_back(batch: "Batch") -> None:
+    text = """
+import signal
+def test(): assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+"""
+    batch.write({"test_a.py": text})
+    said = batch.run(after="print('given back:', signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)")
+    assert said.status == 0, said.text
+    assert "given back: True" in said.text
+
+
+def test_a_handler_of_the_suite_is_left_alone(batch: "Batch") -> None:
+    conftest = """
+import here, signal
+def own(number, frame): here.mark("handled")
+signal.signal(signal.SIGTERM, own)
+"""
+    text = """
+import os, signal
+import here
+def test():
+    assert signal.getsignal(signal.SIGTERM).__name__ == "own"
+    os.kill(os.getpid(), signal.SIGTERM)
+    here.wait("handled")
+"""
+    batch.write({"conftest.py": conftest, "test_a.py": text})
+    said = batch.run(after="print('still:', signal.getsignal(signal.SIGTERM).__name__)")
+    assert (said.status, said.outcomes) == (0, {"total": 1, "passed": 1}), said.text
+    assert "still: own" in said.text
+
+
+def test_a_handler_that_a_test_leaves_is_not_taken_away(batch: "Batch") -> None:
+    text = """
+import signal
+def other(number, frame): pass
+def test(): signal.signal(signal.SIGTERM, other)
+"""
+    batch.write({"test_a.py": text})
+    said = batch.run(after="print('still:', signal.getsignal(signal.SIGTERM).__name__)")
+    assert "still: other" in said.text

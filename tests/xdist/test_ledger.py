@@ -1,0 +1,104 @@
+"""Workers write what they learn themselves: it is there before the controller hears of it, and when it never does."""
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_resilience.core.codes import Code
+from pytest_resilience.core.facts import SegmentOpened
+
+if TYPE_CHECKING:
+    from ..process.sessions import Batch
+
+pytest.importorskip("xdist")
+
+TOTAL = 12
+
+# The first four tests that begin pass; the next two wait, one on each worker.
+SUITE = """
+import here, pytest
+
+@pytest.mark.parametrize("n", range(12))
+def test(n):
+    number = here.number()
+    if number >= 4:
+        here.mark(f"waits-{number}")
+        here.wait("go")
+"""
+WAITING = ("waits-4", "waits-5")
+
+
+def test_each_worker_has_a_segment_and_a_lock_that_shows_its_life(batch: "Batch") -> None:
+    batch.write({"test_a.py": SUITE})
+    session = batch.start("-n", "2")
+    session.wait_for(*WAITING)
+    alive = {writer.partition(".")[0] for writer in batch.last.folder.writers_alive()}
+    assert alive == {"owner", "gw0", "gw1"}
+    opened = batch.last.of(SegmentOpened)
+    assert sorted(one.writer.partition(".")[0] for one in opened) == ["ctl", "gw0", "gw1"]
+    assert len({one.pid for one in opened}) == 3
+    batch.mark("go")
+    assert session.ended().outcomes == {"total": TOTAL, "passed": TOTAL}
+    assert batch.last.folder.writers_alive() == []
+
+
+def test_what_a_test_came_to_is_in_the_ledger_before_its_report_arrives(batch: "Batch") -> None:
+    conftest = """
+import os
+from pathlib import Path
+import here, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report):
+    if "PYTEST_XDIST_WORKER" in os.environ or report.when != "teardown":
+        return
+    segments = Path(__file__).parent.glob(".pytest_resilience/runs/*/seg-gw*.jsonl")
+    lines = [line for segment in segments for line in segment.read_text().splitlines()]
+    if any('"k":"fin"' in line and f'"{report.nodeid}"' in line for line in lines):
+        here.note(report.nodeid)
+"""
+    text = "import pytest\n@pytest.mark.parametrize('n', range(50))\ndef test(n): assert n % 5\n"
+    batch.write({"conftest.py": conftest, "test_a.py": text})
+    assert batch.run("-n", "2").outcomes == {"total": 50, "passed": 40, "failed": 10}
+    assert len(batch.begun()) == 50
+
+
+def test_when_the_controller_is_killed_workers_stop_and_a_resume_has_what_they_finished(
+    batch: "Batch",
+) -> None:
+    """The resume waits for the workers by itself; only what was in flight runs twice."""
+    batch.write({"test_a.py": SUITE})
+    session = batch.start("-n", "2")
+    session.wait_for(*WAITING)
+    session.send(signal.SIGKILL)
+    assert session.ended().status == -signal.SIGKILL
+    killed = batch.last
+    assert len(killed.folder.writers_alive()) == 2, "the workers outlive their controller"
+    begun = batch.begun()
+    assert begun.total() == 6
+
+    resumed = batch.start("--resume-failed", "-n", "2")
+    batch.mark("go")
+    said = resumed.ended()
+    assert (said.status, said.outcomes) == (0, {"total": TOTAL, "passed": 8, "carried_over": 4}), said.text
+    again = batch.begun()
+    assert again.total() == 8, "workers without a controller began no further test"
+    assert len(again.keys() & begun.keys()) == 2
+    assert killed.folder.writers_alive() == []
+    assert batch.last.info.parent == killed.info.id
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_run_that_is_alive_is_not_resumed(batch: "Batch", is_named: bool) -> None:
+    batch.write({"test_a.py": SUITE})
+    session = batch.start("-n", "2")
+    session.wait_for(*WAITING)
+    run = batch.last.info.id
+    said = batch.run(f"--resume-failed={run}" if is_named else "--resume-failed")
+    assert said.status == 4
+    assert str(Code.LEDGER_LOCKED) in said.text
+    assert run in said.text
+    assert len(batch.runs()) == 1
+    batch.mark("go")
+    assert session.ended().status == 0
