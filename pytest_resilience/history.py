@@ -43,8 +43,11 @@ class Past:
 
     @property
     def is_complete(self) -> bool:
-        """It came to an orderly end and left nothing outstanding."""
-        return self.run.ended is not None and not any(one.outcome.is_outstanding for one in self.knowledge)
+        """It came to an orderly end, all its tests are known, and none is outstanding."""
+        run = self.run
+        if run.ended is None or run.selected_total != run.counts().total():
+            return False
+        return not any(one.outcome.is_outstanding for one in self.knowledge)
 
 
 def load(folder: RunFolder) -> Past:

@@ -71,7 +71,10 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded:
-    """An attempt came to an end; `again` says why it is, or is not, followed by another."""
+    """An attempt came to an end.
+
+    `limit` is how many attempts there may be, `again` says why another follows or not, `wait` after how many seconds.
+    """
 
     key: str
     attempt: int
@@ -81,6 +84,7 @@ class AttemptEnded:
     code: str = ""
     fingerprint: str = ""
     message: str = ""
+    limit: int = 1
     again: str = ""
     wait: float = 0.0
 

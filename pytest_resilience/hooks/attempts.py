@@ -12,7 +12,7 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, TestFinished
 from pytest_resilience.core.fingerprints import fingerprint
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.core.retry import Again, RetryPolicy, text_of
+from pytest_resilience.core.retry import Again, Enough, RetryPolicy, text_of
 from pytest_resilience.hooks import internals
 from pytest_resilience.hooks.journal import Journal
 from pytest_resilience.hooks.verdicts import attach, shown
@@ -32,6 +32,8 @@ class _Attempt:
     item: pytest.Item
     hook: Any
     number: int
+    limit: int
+    decision: Again | Enough = Enough("")
     when: str = "setup"
     phases: dict[str, str] = field(default_factory=dict)
     reports: list[pytest.TestReport] = field(default_factory=list)
@@ -100,29 +102,25 @@ class Attempts:
         seconds, number = 0.0, 1
         while True:
             self._journal.started(AttemptStarted(key=key, attempt=number))
-            attempt = _Attempt(item, hook, number)
+            attempt = _Attempt(item, hook, number, policy.retries + 1)
             try:
-                again = self._attempt(nextitem, key, policy, attempt)
+                self._attempt(nextitem, key, policy, attempt)
             except BaseException as error:
                 self._journal.write(_interrupted(key, attempt, error))
                 raise
             seconds = round(seconds + attempt.seconds, 6)
-            if again is None:
+            if isinstance(attempt.decision, Enough):
                 self._finish(key, attempt, seconds)
                 return
-            self._wait(item, again.after)
+            self._wait(item, attempt.decision.after)
             if before is not None:
                 before.restore(item)
             number += 1
 
     def _attempt(
-        self,
-        nextitem: pytest.Item | None,
-        key: str,
-        policy: RetryPolicy,
-        attempt: _Attempt,
-    ) -> Again | None:
-        """Setup, call and teardown; None when this was the final attempt.
+        self, nextitem: pytest.Item | None, key: str, policy: RetryPolicy, attempt: _Attempt
+    ) -> None:
+        """Setup, call and teardown, and the decision whether another attempt follows.
 
         Reports go out as soon as the attempt is known to be the final one. That is at once when no attempt is left,
         before the teardown for a failure that is not retried, and after it for a pass that a failing teardown could
@@ -135,23 +133,15 @@ class Attempts:
         try:
             self._setup_and_call(attempt, at_once=not armed and attempt.number == 1)
             if attempt.phase:
-                again = self._decide(policy, attempt) if armed else None
-                if again is not None:
+                if self._is_repeated(policy, attempt):
                     self._teardown_for_another(attempt)
-                    self._tell(key, attempt, again)
-                    return again
+                    self._tell(key, attempt)
+                    return
                 self._release(attempt)
-                armed = False
             stopping = item.session.shouldfail or item.session.shouldstop
-            if (
-                not self._phase(attempt, "teardown", nextitem=None if stopping else nextitem).failed
-                or not armed
-            ):
-                return None
-            again = self._decide(policy, attempt)
-            if again is not None:
-                self._tell(key, attempt, again)
-            return again
+            self._phase(attempt, "teardown", nextitem=None if stopping else nextitem)
+            if attempt.phase == "teardown" and self._is_repeated(policy, attempt):
+                self._tell(key, attempt)
         finally:
             internals.close_item(item)
 
@@ -175,12 +165,17 @@ class Attempts:
         attempt.saw(report, error)
         return report
 
-    def _decide(self, policy: RetryPolicy, attempt: _Attempt) -> Again | None:
+    def _is_repeated(self, policy: RetryPolicy, attempt: _Attempt) -> bool:
         session = attempt.item.session
-        if session.shouldfail or session.shouldstop or attempt.strict_xpass:
-            return None
-        decision = policy.decide(attempt.outcome, attempt.number, attempt.error)
-        return decision if isinstance(decision, Again) else None
+        if session.shouldfail or session.shouldstop:
+            attempt.decision = Enough("the session is stopping")
+        elif self._with_debugger:
+            attempt.decision = Enough("the debugger is on")
+        elif attempt.strict_xpass:
+            attempt.decision = Enough("a strict xpass is no flaky failure")
+        else:
+            attempt.decision = policy.decide(attempt.outcome, attempt.number, attempt.error)
+        return isinstance(attempt.decision, Again)
 
     def _teardown_for_another(self, attempt: _Attempt) -> None:
         """Tear down the item alone, and what failed above it: fixtures that succeeded are kept for the next attempt."""
@@ -192,9 +187,9 @@ class Attempts:
         self._phase(attempt, "teardown", nextitem=keep)
         internals.forget_fixtures(broken, request)
 
-    def _tell(self, key: str, attempt: _Attempt, again: Again) -> None:
+    def _tell(self, key: str, attempt: _Attempt) -> None:
         """Make what the attempt showed durable and known, before the next attempt begins."""
-        ended = self._ended(key, attempt, again.why, again.after)
+        ended = self._ended(key, attempt)
         self._journal.write(ended)
         self._journal.retried(attempt.item, ended)
 
@@ -212,7 +207,7 @@ class Attempts:
         finished = TestFinished(key=key, outcome=final, attempts=attempt.number, seconds=seconds)
         # A plain pass needs no record of its own; a skip that made a failed test flaky does.
         is_told = final.is_bad or (final is Outcome.FLAKY and last is not Outcome.PASSED)
-        ended = self._ended(key, attempt, "", 0.0) if is_told else None
+        ended = self._ended(key, attempt) if is_told else None
         if ended is not None:
             self._journal.write(ended)
         self._journal.write(finished)
@@ -232,7 +227,7 @@ class Attempts:
         self._release(attempt)
         self._journal.finished(finished, ended)
 
-    def _ended(self, key: str, attempt: _Attempt, again: str, wait: float) -> AttemptEnded:
+    def _ended(self, key: str, attempt: _Attempt) -> AttemptEnded:
         code = Code.STRICT_XPASS if attempt.strict_xpass else _CODES.get(attempt.phase)
         error = attempt.error
         if error is not None:
@@ -250,8 +245,9 @@ class Attempts:
             code=code.code if code is not None else "",
             fingerprint=fingerprint(kind, text, _place(error, self._root)),
             message=f"{kind}: {text}" if text else kind,
-            again=again,
-            wait=wait,
+            limit=attempt.limit,
+            again=attempt.decision.why,
+            wait=attempt.decision.after if isinstance(attempt.decision, Again) else 0.0,
         )
 
     @staticmethod

@@ -74,14 +74,14 @@ def policy_of(marker: pytest.Mark, default: RetryPolicy) -> RetryPolicy:
             )
         field, key = _ARGUMENTS[name]
         values[field] = (
-            _filters(value)
+            _filters(name, value)
             if name in ("only", "except_")
             else checked(key, value, f"flaky({name}={value!r})")
         )
     return replace(default, **values)  # type: ignore[arg-type]
 
 
-def _filters(value: object) -> tuple[Filter, ...]:
+def _filters(name: str, value: object) -> tuple[Filter, ...]:
     """Exception types and regular expressions, one or several."""
     several = value if isinstance(value, list | tuple) else () if value is None else (value,)
     checked_ones: list[Filter] = []
@@ -89,5 +89,5 @@ def _filters(value: object) -> tuple[Filter, ...]:
         if isinstance(one, type) and issubclass(one, BaseException):
             checked_ones.append(one)
         else:
-            checked_ones.extend(checked("retry.only", one, f"flaky filter {one!r}"))  # type: ignore[arg-type]
+            checked_ones.extend(checked("retry.only", one, f"flaky({name}={one!r})"))  # type: ignore[arg-type]
     return tuple(checked_ones)

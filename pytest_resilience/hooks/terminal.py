@@ -44,7 +44,7 @@ class Terminal:
             if reporter.verbosity > -2:
                 reporter.write("R", yellow=True)
             return
-        text = f"RERUN {ended.again} - {first_line(ended.message)}"
+        text = f"RERUN attempt {ended.attempt} of {ended.limit} - {first_line(ended.message)}"
         if worker or reporter.currentfspath is None:
             place = f"[{worker}] " if worker else ""
             reporter.write_line(f"{place}{printable(nodeid)} {text}", yellow=True)

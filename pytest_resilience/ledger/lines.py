@@ -138,8 +138,8 @@ def _members(fact: Fact) -> tuple[str, str]:
             return "att", (
                 f',"id":{quoted_key(fact.key)},"n":{_count(fact.attempt)},"o":"{fact.outcome.value}"'
                 f',"ph":{quoted_word(fact.phase)},"d":{_seconds(fact.seconds)},"ec":{quoted_word(fact.code)}'
-                f',"fp":{quoted_word(fact.fingerprint)},"m":{quoted_text(fact.message)},"ag":{quoted_text(fact.again)}'
-                f',"wt":{_seconds(fact.wait)}'
+                f',"fp":{quoted_word(fact.fingerprint)},"m":{quoted_text(fact.message)},"of":{_count(fact.limit)}'
+                f',"ag":{quoted_text(fact.again)},"wt":{_seconds(fact.wait)}'
             )
         case DecisionTaken():
             return "dec", f',"ec":{quoted_word(fact.code)},"why":{quoted_text(fact.why)}'
@@ -273,6 +273,7 @@ def _attempt_ended(members: Members) -> Fact:
         code=a_word(members, "ec", ""),
         fingerprint=a_word(members, "fp", ""),
         message=a_text(members, "m", ""),
+        limit=a_count(members, "of", 1),
         again=a_text(members, "ag", ""),
         wait=a_number(members, "wt", 0.0),
     )

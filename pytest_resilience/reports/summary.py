@@ -61,7 +61,7 @@ def summary(run: Run, facts: Facts, style: Style) -> list[Line]:
 def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
     if style.what == "none":
         return []
-    ending = [_outcomes(run), *_inconsistent(run), *_resume(run, facts)]
+    ending = [*_complete(run, facts), _outcomes(run), *_inconsistent(run), *_resume(run, facts)]
     if style.what == "counts" or style.verbosity < 0:
         return ending
     return [
@@ -76,6 +76,11 @@ def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
         *(_by_file(run) if style.verbosity > 0 else ()),
         *ending,
     ]
+
+
+def _complete(run: Run, facts: Facts) -> Iterable[Line]:
+    if set(run.counts()) == {Outcome.CARRIED_OVER} and not facts.left_open:
+        yield Line(f"COMPLETE nothing was left to run - {Code.RESUME_NOTHING_LEFT}", "green", is_whole=True)
 
 
 def _outcomes(run: Run) -> Line:
@@ -121,9 +126,9 @@ def _flaky(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
             ", after a crash",
         )
         last = next((word(ended.outcome) for ended in attempts if ended.outcome.is_good), "passed")
-        yield Line(
-            f"FLAKY {facts.name(key)} - {last} on attempt {run.number_of_attempts(key)}{why}", "yellow"
-        )
+        limit = f" of {attempts[0].limit}" if attempts else ""
+        number = f"{run.number_of_attempts(key)}{limit}"
+        yield Line(f"FLAKY {facts.name(key)} - {last} on attempt {number}{why}", "yellow")
         if style.verbosity > 0:
             yield from _attempts(run, key)
     if len(shown) < len(flaky):

@@ -65,7 +65,7 @@ def test_every_attempt_is_in_the_ledger_with_its_error_and_why_it_was_retried(
     ended = [fact for fact in batch.facts if isinstance(fact, AttemptEnded)]
     assert [(one.attempt, one.phase, one.code, one.again) for one in ended] == [
         (1, "call", "RES101", "attempt 1 of 2"),
-        (2, "call", "RES101", ""),
+        (2, "call", "RES101", "no attempts left of 2"),
     ]
     assert {one.message for one in ended} == {"ConnectionError: port 80 is closed"}
     assert len({one.fingerprint for one in ended}) == 1

@@ -72,6 +72,7 @@ class Made:
                         outcome=Outcome.FAILED,
                         seconds=0.5,
                         message=message,
+                        limit=4,
                         wait=float(number - 1),
                     )
                 )
@@ -125,7 +126,7 @@ def test_a_run_with_everything_in_it() -> None:
         carried_from="passed in run 1c9e", warnings=["RES401 ledger-corrupt: 1 bad place"], command=RESUME
     )
     assert block(made, facts) == [
-        "FLAKY a.py::shaky - passed on attempt 3: ConnectionError: refused",
+        "FLAKY a.py::shaky - passed on attempt 3 of 4: ConnectionError: refused",
         "NOTRUN 2 tests - RES301 stop-consecutive-failures: 3 in a row (limit 3)",
         "CARRIED 2 tests - passed in run 1c9e",
         "WARNING RES401 ledger-corrupt: 1 bad place",
@@ -222,7 +223,7 @@ def test_flaky_tests_get_ten_lines_at_most(count: int) -> None:
 @pytest.mark.parametrize("style", [{"letters": "fR"}, {"what": "all"}])
 def test_flaky_tests_are_all_listed_when_asked_for(style: dict[str, Any]) -> None:
     texts = block(Made().flaky(*numbered(15)), **style)
-    assert len([text for text in texts if " - passed on attempt 3: " in text]) == 15
+    assert len([text for text in texts if " - passed on attempt 3 of 4: " in text]) == 15
 
 
 def test_a_test_that_passed_after_a_crash_says_so() -> None:
@@ -233,7 +234,7 @@ def test_a_test_that_passed_after_a_crash_says_so() -> None:
 def test_verbose_tells_each_attempt() -> None:
     made = Made().flaky("t")
     assert block(made, verbosity=1)[:3] == [
-        "FLAKY t - passed on attempt 3: ConnectionError: refused",
+        "FLAKY t - passed on attempt 3 of 4: ConnectionError: refused",
         "  attempt 1 on gw0: failed in call, 0.50 s: ConnectionError: refused",
         "  attempt 2 on gw0: failed in call, 0.50 s, waited 1 s: ConnectionError: refused",
     ]
