@@ -4,6 +4,7 @@ Merely installed it does nothing. It is active with ``-p resilience``, with any 
 ``[tool.resilience]`` table.
 """
 
+import argparse
 import json
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -45,12 +46,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _add(group: pytest.OptionGroup, flag: str, long_flag: str, **arguments: Any) -> None:
-    from pytest_resilience.hooks.internals import is_taken
-
     arguments["help"] = arguments["help"].replace("%", "%%")
     # Where another plugin was first, the short name is its own, and ours stays reachable by the long one.
-    is_short = flag != long_flag and not (group.parser is not None and is_taken(group.parser, flag))
-    group.addoption(*([flag] if is_short else []), long_flag, **arguments)
+    is_short = flag != long_flag and not _is_taken(group, flag)
+    try:
+        group.addoption(*([flag] if is_short else []), long_flag, **arguments)
+    except (ValueError, argparse.ArgumentError):
+        group.addoption(long_flag, **arguments)
+
+
+def _is_taken(group: pytest.OptionGroup, flag: str) -> bool:
+    if pytest.version_tuple >= (9,) or group.parser is None:
+        return False  # declaring it raises
+    from pytest_resilience.hooks.internals import is_taken
+
+    return is_taken(group.parser, flag)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,20 +1,32 @@
 """Every setting once: its name, its place in the table, its flag, its default, and what values it takes."""
 
-import difflib
 import re
-import tomllib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-from pytest_resilience.core.codes import Code
-from pytest_resilience.core.retry import Backoff, RetryPolicy
+# Every pytest that has us installed imports this module: what only an active session needs is imported by then.
+if TYPE_CHECKING:
+    from pytest_resilience.core.retry import RetryPolicy
 
 
 class SettingsError(ValueError):
     """A setting is not valid. The message names the key, the value, what is allowed, and the nearest known name."""
+
+
+def _invalid(text: str) -> SettingsError:
+    from pytest_resilience.core.codes import Code
+
+    return SettingsError(f"{Code.CONFIG_INVALID}: {text}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like `name`, empty when none is."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, known, 1)), "")
 
 
 class _Wrong(ValueError):
@@ -46,9 +58,9 @@ def _seconds(value: object) -> float:
 def _choice(*names: str) -> Callable[[object], object]:
     def parse(value: object) -> str:
         if not isinstance(value, str) or value not in names:
-            near = difflib.get_close_matches(value, names, 1) if isinstance(value, str) else []
+            near = nearest(value, names) if isinstance(value, str) else ""
             raise _Wrong(
-                f"expected one of {', '.join(names)}" + (f"; did you mean {near[0]!r}?" if near else "")
+                f"expected one of {', '.join(names)}" + (f"; did you mean {near!r}?" if near else "")
             )
         return value
 
@@ -195,12 +207,14 @@ class Settings:
         return self.values[key]
 
     @property
-    def retry(self) -> RetryPolicy:
+    def retry(self) -> "RetryPolicy":
         """The retry policy of tests without a marker."""
+        from pytest_resilience.core.retry import RetryPolicy
+
         return RetryPolicy(
             retries=self["retry.retries"],
             delay=self["retry.delay"],
-            backoff=cast(Backoff, self["retry.backoff"]),
+            backoff=self["retry.backoff"],
             max_delay=self["retry.max-delay"],
             only=tuple(self["retry.only"]),
             except_=tuple(self["retry.except"]),
@@ -238,7 +252,7 @@ def _parse(option: Option, value: object, shown: str) -> object:
     try:
         return option.parse(value)
     except _Wrong as wrong:
-        raise SettingsError(f"{Code.CONFIG_INVALID}: {shown}: {wrong}") from None
+        raise _invalid(f"{shown}: {wrong}") from None
 
 
 def _shown(value: object) -> str:
@@ -255,30 +269,28 @@ def _flatten(table: Mapping[str, object]) -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, part in table.items():
         if name not in tables:
-            raise SettingsError(_unknown(name, "[tool.resilience]", sorted(tables)))
+            raise _invalid(_unknown(name, "[tool.resilience]", sorted(tables)))
         if not isinstance(part, Mapping):
-            raise SettingsError(
-                f"{Code.CONFIG_INVALID}: {name} = {_shown(part)} in [tool.resilience]: expected a table"
-            )
+            raise SettingsError(f"{name} = {_shown(part)} in [tool.resilience]: expected a table")
         known = [key.partition(".")[2] for key in _BY_KEY if key.startswith(f"{name}.")]
         for key, value in part.items():
             if key not in known:
-                raise SettingsError(_unknown(key, f"[tool.resilience.{name}]", known))
+                raise _invalid(_unknown(key, f"[tool.resilience.{name}]", known))
             flat[f"{name}.{key}"] = value
     return flat
 
 
 def _unknown(name: str, where: str, known: list[str]) -> str:
     elsewhere = [key for key in _BY_KEY if key.partition(".")[2] == name]
-    near = difflib.get_close_matches(name, known, 1)
+    near = nearest(name, known)
     if elsewhere:
         table, _, key = elsewhere[0].partition(".")
         hint = f"{key!r} belongs in [tool.resilience.{table}]"
     elif near:
-        hint = f"did you mean {near[0]!r}?"
+        hint = f"did you mean {near!r}?"
     else:
         hint = f"known are {', '.join(known)}"
-    return f"{Code.CONFIG_INVALID}: unknown key {name!r} in {where}; {hint}"
+    return f"unknown key {name!r} in {where}; {hint}"
 
 
 def table_in(pyproject: Path) -> dict[str, object] | None:
@@ -290,12 +302,14 @@ def table_in(pyproject: Path) -> dict[str, object] | None:
     if b"resilience" not in text:
         return None
     try:
+        import tomllib
+
         tool = tomllib.loads(text.decode("utf-8")).get("tool", {})
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{Code.CONFIG_INVALID}: {pyproject} is no valid TOML: {error}") from None
+        raise _invalid(f"{pyproject} is no valid TOML: {error}") from None
     table = tool.get("resilience") if isinstance(tool, dict) else None
     if table is None:
         return None
     if not isinstance(table, dict):
-        raise SettingsError(f"{Code.CONFIG_INVALID}: tool.resilience in {pyproject}: expected a table")
+        raise _invalid(f"tool.resilience in {pyproject}: expected a table")
     return table

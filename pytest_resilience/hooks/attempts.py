@@ -25,6 +25,9 @@ _SLICE = 0.1
 _CODES = {"setup": Code.SETUP_ERROR, "call": Code.TEST_FAILED, "teardown": Code.TEARDOWN_ERROR}
 
 
+_NOT_ASKED = Enough("")
+
+
 @dataclass(slots=True)
 class _Attempt:
     """What one attempt at an item showed so far. `reports` are those not yet given to pytest."""
@@ -33,7 +36,7 @@ class _Attempt:
     hook: Any
     number: int
     limit: int
-    decision: Again | Enough = Enough("")
+    decision: Again | Enough = _NOT_ASKED
     when: str = "setup"
     phases: dict[str, str] = field(default_factory=dict)
     reports: list[pytest.TestReport] = field(default_factory=list)

@@ -1,6 +1,5 @@
 """Which retry policy a test has: its nearest marker before the flag, the flag before the table."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import pytest
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.retry import Filter, RetryPolicy
-from pytest_resilience.settings import Settings, SettingsError, checked
+from pytest_resilience.settings import Settings, SettingsError, checked, nearest
 
 # The marker's arguments: where their value goes, and which setting says what is allowed.
 _ARGUMENTS = {
@@ -67,8 +66,8 @@ def policy_of(marker: pytest.Mark, default: RetryPolicy) -> RetryPolicy:
         raise SettingsError(f"{Code.CONFIG_INVALID}: flaky has an argument twice, by position and by name")
     for name, value in names.items():
         if name not in _ARGUMENTS:
-            near = difflib.get_close_matches(name, _ARGUMENTS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_ARGUMENTS)}"
+            near = nearest(name, _ARGUMENTS)
+            hint = f"did you mean {near!r}?" if near else f"known are {', '.join(_ARGUMENTS)}"
             raise SettingsError(
                 f"{Code.CONFIG_INVALID}: unknown argument {name!r} of the flaky marker; {hint}"
             )
