@@ -271,7 +271,7 @@ def _flatten(table: Mapping[str, object]) -> dict[str, object]:
         if name not in tables:
             raise _invalid(_unknown(name, "[tool.resilience]", sorted(tables)))
         if not isinstance(part, Mapping):
-            raise SettingsError(f"{name} = {_shown(part)} in [tool.resilience]: expected a table")
+            raise _invalid(f"{name} = {_shown(part)} in [tool.resilience]: expected a table")
         known = [key.partition(".")[2] for key in _BY_KEY if key.startswith(f"{name}.")]
         for key, value in part.items():
             if key not in known:
