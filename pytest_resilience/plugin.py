@@ -148,7 +148,7 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     config.option.keyword, config.option.markexpr = orders["keyword"], orders["markexpr"]
     worker = Worker(config, orders)
     policies = Policies(config, Settings(orders["settings"], frozenset(orders["given"])), worker.refuse)
-    plan = Orders.unpack(bytes.fromhex(orders["plan"]))
+    plan = Orders.from_plain(orders["plan"])
     selection = Selection(lambda: plan, config.rootpath, worker.collected)
     register = config.pluginmanager.register
     register(worker, "resilience-worker")

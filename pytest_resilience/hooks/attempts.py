@@ -15,6 +15,7 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Again, Enough, RetryPolicy, text_of
 from pytest_resilience.hooks import internals
 from pytest_resilience.hooks.journal import Journal
+from pytest_resilience.hooks.subtests import Subtests
 from pytest_resilience.hooks.verdicts import attach, shown
 
 # Tests replace these; we want the real ones.
@@ -82,7 +83,7 @@ class Attempts:
         self._reraise = internals.ends_session(config)
         self._setup_only = bool(config.getoption("setuponly", False))
         self._shows_setup = bool(config.getoption("setupshow", False))
-        self._subtests = internals.Subtests()
+        self._subtests = Subtests()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # A hook for every report is dear: it is there only where subtests can be.

@@ -162,11 +162,6 @@ def _failed_subtests(item: pytest.Item) -> dict[Any, int]:
     return counts
 
 
-def is_subtest(report: pytest.TestReport) -> bool:
-    """Whether a report is about a subtest: pytest's own since 9, or the plugin's."""
-    return type(report).__name__ in ("SubtestReport", "SubTestReport")
-
-
 def may_have_subtests(item: pytest.Item) -> bool:
     """Whether subtests can be reported while the item runs."""
     return "subtests" in getattr(item, "fixturenames", ()) or isinstance(item, _unittest_item())
@@ -193,6 +188,14 @@ def count(reporter: pytest.TerminalReporter, category: str, nodeids: Iterable[st
         reporter.stats.setdefault(category, []).extend(entries)
         with suppress(AttributeError):
             reporter._set_main_color()
+
+
+def say_why_interrupted(reporter: pytest.TerminalReporter, reason: str) -> None:
+    """What pytest prints between exclamation marks instead of the name and the text of the exception."""
+    memo = getattr(reporter, "_keyboardinterrupt_memo", None)
+    crash = getattr(memo, "reprcrash", None)
+    if crash is not None:
+        crash.message = reason
 
 
 # -- the worker's side of xdist ------------------------------------------------------------------------------------
@@ -359,46 +362,3 @@ def exit_of_worker(node: Any) -> int | None:
         return int(process.wait(timeout=2))
     except Exception:
         return None
-
-
-_HELD: Any = "deferred"
-
-
-def is_held(report: pytest.TestReport) -> bool:
-    """Whether a report is one of a subtest that is held back."""
-    return bool(report.outcome == _HELD)
-
-
-class Subtests:
-    """Watches the subtests of one attempt after another, and holds their reports back where another may follow.
-
-    Nothing else tells of a failed subtest of a unittest: to pytest the test that contains it has passed. Listeners
-    of a held report see the outcome "deferred", which is neither passed, failed nor skipped.
-    """
-
-    def __init__(self) -> None:
-        self.has_failed = False
-        self._is_holding = False
-        self._held: list[tuple[pytest.TestReport, Any]] = []
-
-    def begin(self, *, hold: bool) -> None:
-        """A new attempt begins; what is still held belongs to an attempt that is not the final one."""
-        self.has_failed = False
-        self._is_holding = hold
-        self._held.clear()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if is_subtest(report):
-            self.has_failed = self.has_failed or report.failed
-            if self._is_holding:
-                self._held.append((report, report.outcome))
-                report.outcome = _HELD
-
-    def release(self, item: pytest.Item) -> None:
-        """The attempt is the final one: report its subtests."""
-        self._is_holding = False
-        for report, outcome in self._held:
-            report.outcome = outcome
-            item.ihook.pytest_runtest_logreport(report=report)
-        self._held.clear()

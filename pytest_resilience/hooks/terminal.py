@@ -15,6 +15,7 @@ from pytest_resilience.core.facts import AttemptEnded
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.hooks import internals, verdicts
 from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.subtests import is_held
 from pytest_resilience.reports.summary import Facts, Line, Style, first_line, printable, summary
 from pytest_resilience.settings import OPTIONS
 
@@ -57,7 +58,7 @@ class Terminal:
     def pytest_report_teststatus(
         self, report: pytest.TestReport
     ) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
-        if internals.is_held(report):
+        if is_held(report):
             return "", "", ""
         if report.when != "call" or "resilience" not in report.__dict__:
             return None
@@ -80,6 +81,11 @@ class Terminal:
         )
         state = f"{len(plan.carried)} carried over, {left}"
         return [f"resilience: resuming run {_short(info.id)} ({_ago(info.started)}): {state}"]
+
+    def say_why_interrupted(self, reason: str) -> None:
+        """Have pytest print our reason where it would print the name of an exception of xdist."""
+        if self._reporter is not None:
+            internals.say_why_interrupted(self._reporter, reason)
 
     # -- at the end -----------------------------------------------------------------------------------------------
 

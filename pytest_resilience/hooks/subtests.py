@@ -1,0 +1,52 @@
+"""Subtests: their reports come while the test still runs, before anybody knows whether it is retried."""
+
+from typing import Any
+
+import pytest
+
+_HELD: Any = "deferred"
+
+
+def is_subtest(report: pytest.TestReport) -> bool:
+    """Whether a report is about a subtest: pytest's own since 9, or the plugin's."""
+    return type(report).__name__ in ("SubtestReport", "SubTestReport")
+
+
+def is_held(report: pytest.TestReport) -> bool:
+    """Whether a report is one of a subtest that is held back."""
+    return bool(report.outcome == _HELD)
+
+
+class Subtests:
+    """Watches the subtests of one attempt after another, and holds their reports back where another may follow.
+
+    Nothing else tells of a failed subtest of a unittest: to pytest the test that contains it has passed. Listeners
+    of a held report see the outcome "deferred", which is neither passed, failed nor skipped.
+    """
+
+    def __init__(self) -> None:
+        self.has_failed = False
+        self._is_holding = False
+        self._held: list[tuple[pytest.TestReport, Any]] = []
+
+    def begin(self, *, hold: bool) -> None:
+        """A new attempt begins; what is still held belongs to an attempt that is not the final one."""
+        self.has_failed = False
+        self._is_holding = hold
+        self._held.clear()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if is_subtest(report):
+            self.has_failed = self.has_failed or report.failed
+            if self._is_holding:
+                self._held.append((report, report.outcome))
+                report.outcome = _HELD
+
+    def release(self, item: pytest.Item) -> None:
+        """The attempt is the final one: report its subtests."""
+        self._is_holding = False
+        for report, outcome in self._held:
+            report.outcome = outcome
+            item.ihook.pytest_runtest_logreport(report=report)
+        self._held.clear()
