@@ -1,0 +1,264 @@
+"""A suite that is made to be killed: apart from the ledger, its tests themselves put on record what they did."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# One write a line, to a file that is only ever appended to: whatever dies, a line that was written stays.
+_WITNESS = """
+import json, os, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SESSION = int(os.environ.get("WITNESS_SESSION", "0"))
+
+def note(what, about=""):
+    line = json.dumps([what, SESSION, os.getpid(), about]).encode() + b"\\n"
+    fd = os.open(os.path.join(HERE, "truth"), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    try:
+        os.write(fd, line)
+    finally:
+        os.close(fd)
+    wait_while_held(f"{what} {about}")
+
+def wait_while_held(moment):
+    "Whoever kills this session wants it here and nowhere else; a minute is more than it ever needs."
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with open(os.path.join(HERE, f"hold-{SESSION}"), encoding="utf-8") as file:
+                if file.read() != moment:
+                    return
+        except FileNotFoundError:
+            return
+        time.sleep(0.005)
+
+def is_repaired():
+    return os.path.exists(os.path.join(HERE, "repaired"))
+
+def nth_time(name):
+    "How often this was asked in this session, by any process."
+    number = 1
+    while True:
+        path = os.path.join(HERE, "counters", f"{name}-{SESSION}-{number}")
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+            return number
+        except FileExistsError:
+            number += 1
+"""
+
+_CONFTEST = """
+import time, zlib
+import pytest
+from witness import note
+
+def plain(nodeid):
+    "Without the group that xdist may put behind it."
+    return nodeid.removesuffix("@together")
+
+class Reports:
+    "What the process that the user started was told of."
+
+    def __init__(self):
+        self.bad = set()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.bad.add(report.nodeid)
+        if report.when == "teardown":
+            note("bad" if report.nodeid in self.bad else "good", plain(report.nodeid))
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reports())
+
+def pytest_sessionstart():
+    note("opened")
+
+def pytest_sessionfinish():
+    note("closing")
+
+def pytest_pycollect_makemodule(module_path):
+    note("import", module_path.name)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    note("start", plain(item.nodeid))
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item):
+    try:
+        return (yield)
+    finally:
+        note("finish", plain(item.nodeid))
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    # From 0 to 15 ms, always the same for the same test.
+    time.sleep(zlib.crc32(item.name.encode("utf-8", "replace")) % 16 / 1000)
+"""
+
+_PLAIN = """
+import pytest
+
+@pytest.mark.parametrize("number", range({size}))
+def test_plain(number):
+    assert number >= 0
+
+class TestGroup:
+    @pytest.mark.parametrize("number", range(3))
+    def test_method(self, number):
+        assert number < 3
+"""
+
+_KINDS = """
+import unittest
+import pytest
+from witness import is_repaired, nth_time
+
+@pytest.fixture
+def broken():
+    assert is_repaired(), "no setup"
+
+@pytest.fixture
+def leaky():
+    yield
+    assert is_repaired(), "no teardown"
+
+@pytest.fixture
+def late():
+    assert nth_time("setup") > 1
+
+def test_fails():
+    assert is_repaired()
+@pytest.mark.parametrize("sign", ["a::b", "c[d]", "e - f"])
+def test_fails_with(sign):
+    raise_unless = is_repaired()
+    assert raise_unless, sign
+def test_setup_fails(broken):
+    pass
+def test_teardown_fails(leaky):
+    pass
+@pytest.mark.flaky(retries=2)
+def test_flaky():
+    assert nth_time("call") > 2
+@pytest.mark.flaky(retries=1)
+def test_flaky_in_setup(late):
+    pass
+def test_skips():
+    pytest.skip("not now")
+@pytest.mark.skip
+def test_skipped():
+    pass
+@pytest.mark.xfail
+def test_expected():
+    assert 0
+@pytest.mark.xfail
+def test_unexpected():
+    pass
+
+class TestCase(unittest.TestCase):
+    def test_passes(self):
+        pass
+    @unittest.skip("no")
+    def test_is_skipped(self):
+        pass
+    @unittest.expectedFailure
+    def test_is_expected(self):
+        self.fail()
+"""
+
+_ODD = """
+import pytest
+
+TEXTS = ["a::b", "c[d]", "e\\nf", "g@h", "", "\\0", "\u00e9", "\\U0001f600", "x" * 400, "i - j", "-k", "$HOME", "'", '"', "#2"]
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_odd(text):
+    assert isinstance(text, str)
+
+@pytest.mark.xdist_group("together")
+@pytest.mark.parametrize("number", range(3))
+def test_grouped(number):
+    pass
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a process of a session put on record. `session` numbers the sessions, `about` is a node id or a file."""
+
+    what: str
+    session: int
+    pid: int
+    about: str
+
+
+class Suite:
+    """A folder with a suite in several files, and with all that its sessions leave.
+
+    `addopts` goes into its configuration, so that a command is as short as a user would type it. Some of its tests
+    fail until `repair` is called.
+    """
+
+    def __init__(self, root: Path, addopts: str = "", *, files: int = 3, size: int = 8) -> None:
+        self.root = root
+        (root / "counters").mkdir(parents=True)
+        markers = "markers =\n    xdist_group: which tests run on one worker\n"
+        self._write(
+            "pytest.ini", f"[pytest]\naddopts = -p resilience -p no:cacheprovider {addopts}\n{markers}"
+        )
+        self._write("witness.py", _WITNESS)
+        self._write("conftest.py", _CONFTEST)
+        for number in range(files):
+            self._write(f"test_plain_{number}.py", _PLAIN.format(size=size))
+        self._write("test_kinds.py", _KINDS)
+        self._write("deeper/test_odd.py", _ODD)
+
+    def _write(self, path: str, text: str) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / ".pytest_resilience"
+
+    def hold(self, session: int, moment: tuple[str, str]) -> None:
+        """Let the process of a session that puts this kind of line about this on record wait there, until `let_go`."""
+        (self.root / f"hold-{session}").write_text(" ".join(moment), "utf-8")
+
+    def let_go(self, session: int) -> None:
+        """Let it go on."""
+        (self.root / f"hold-{session}").unlink(missing_ok=True)
+
+    def repair(self) -> None:
+        """Mend what its failing tests depend on; no test file changes."""
+        (self.root / "repaired").touch()
+
+    def truth(self) -> "Truth":
+        """A reader of its record, from the beginning."""
+        return Truth(self.root / "truth")
+
+
+class Truth:
+    """Reads the record of a suite while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> Iterator[Line]:
+        """The lines since this was asked last."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        data = data[: data.rfind(b"\n") + 1]
+        self._offset += len(data)
+        for line in data.splitlines():
+            yield Line(*json.loads(line))
