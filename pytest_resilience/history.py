@@ -87,6 +87,9 @@ def to_resume(
         folder = store.folder(info.id)
         _check_quiet(folder, sleep)
         past = load(folder)
+        if not past.knowledge:
+            # It ended before its tests were selected: what was known before it still stands.
+            continue
         if not past.is_complete:
             return past
         newest = newest or past

@@ -54,6 +54,7 @@ class Owner:
         self.run = Run()
         self.plan = Plan()
         self.contents = Contents(config.rootpath)
+        self.store = Store(config.rootpath / settings["ledger.dir"])
         self.parent: Past | None = None
         self.folder: RunFolder | None = None
         self.segment: Segment | None = None
@@ -62,6 +63,7 @@ class Owner:
         self.started = _now()
         self.session: pytest.Session | None = None
         self.paths: tuple[str, ...] = self._given_paths()
+        self.late: list[str] = []
         self.is_open = False
         self.is_selected = False
         limits = settings["stop.after"], settings["stop.same-error"]
@@ -77,6 +79,13 @@ class Owner:
         return wanted
 
     @property
+    def name_of_older_run(self) -> str:
+        """How to name this run when another began after it, which is what a resume without a name would take."""
+        if self.folder is None or self.store.run_ids()[-1:] == [self.folder.id]:
+            return ""
+        return self.folder.id.partition("-")[2]
+
+    @property
     def is_rehearsal(self) -> bool:
         """No test is run to learn its outcome (``--collect-only``, ``--setup-only``, ``--fixtures``): this is no run."""
         option = self.config.option
@@ -86,7 +95,6 @@ class Owner:
         """Make the plan and the run's place in the ledger. Raises pytest.UsageError when a resume is refused."""
         config = self.config
         self.is_open = True
-        store = Store(config.rootpath / self.settings["ledger.dir"])
         key = run_key(
             str(config.rootpath),
             dict(os.environ),
@@ -94,11 +102,11 @@ class Owner:
             f"{sys.platform}-{platform.machine()}",
         )
         if self.wanted is not None:
-            self._take_over(store, key)
+            self._take_over(key)
         if self.is_rehearsal:
             return
         try:
-            self.folder = store.create(self._info(key), self.plan.inherited())
+            self.folder = self.store.create(self._info(key), self.plan.inherited())
         except (OSError, ValueError) as error:
             self.warn(
                 Code.LEDGER_UNWRITABLE,
@@ -114,11 +122,11 @@ class Owner:
             trouble=self.warn,
         )
         keep = {what: self.settings[f"ledger.keep-{what}"] for what in ("runs", "days", "mb")}
-        prune(store, Limits(**keep), now=_now())
+        prune(self.store, Limits(**keep), now=_now())
 
-    def _take_over(self, store: Store, key: str) -> None:
+    def _take_over(self, key: str) -> None:
         try:
-            self.parent = to_resume(store, self.wanted or "", key)
+            self.parent = to_resume(self.store, self.wanted or "", key)
         except CannotResume as error:
             raise pytest.UsageError(str(error)) from None
         except OSError as error:
@@ -323,9 +331,11 @@ class Owner:
         unfinished = any(outcome.is_outstanding for outcome in self.run.outcomes().values())
         if self.folder is None or internals.dsession(self.config) is None or not unfinished:
             return
+        before = self.run.outcomes()
         for record in read(self.folder.path).records:
             if not isinstance(record.fact, TestInherited | TestsSelected | SelectionDone):
                 self.run.observe(record.fact, record.writer)
+        self.late += [key for key, outcome in self.run.outcomes().items() if before.get(key) is not outcome]
 
     def left_open(self) -> list[str]:
         """The keys of tests that are outstanding in the chain and were not selected today."""

@@ -82,6 +82,13 @@ class Terminal:
         state = f"{len(plan.carried)} carried over, {left}"
         return [f"resilience: resuming run {_short(info.id)} ({_ago(info.started)}): {state}"]
 
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
+        if self._owner.parent is None:
+            return []
+        return [
+            f"resilience: {len(self._owner.run.having(Outcome.CARRIED_OVER))} carried over, {len(items)} to run"
+        ]
+
     def say_why_interrupted(self, reason: str) -> None:
         """Have pytest print our reason where it would print the name of an exception of xdist."""
         if self._reporter is not None:
@@ -123,6 +130,7 @@ class Terminal:
         if not owner.is_selected and not owner.warnings and not owner.left_open():
             return
         internals.count(reporter, "not run", owner.run.having(Outcome.NOT_RUN))
+        internals.count(reporter, "interrupted", owner.run.having(Outcome.INTERRUPTED))
         internals.count(reporter, "carried over", owner.run.having(Outcome.CARRIED_OVER))
         style = Style(
             what="counts" if reporter.no_summary else owner.settings["report.summary"],
@@ -147,6 +155,8 @@ class Terminal:
         return Facts(
             name=self._name,
             carried_from=self._carried_from(),
+            is_selected=owner.is_selected,
+            late=owner.late,
             left_open=owner.left_open(),
             gone=owner.run.gone(),
             stale=owner.stale_tests(),
@@ -185,7 +195,8 @@ class Terminal:
         for option in OPTIONS:
             if option.flag and option.flag in self._owner.settings.given:
                 parts += [option.flag, str(config.getoption(option.dest))]
-        parts.append("--resume-failed")
+        name = self._owner.name_of_older_run
+        parts.append(f"--resume-failed={name}" if name else "--resume-failed")
         outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]
         if not self._owner.left_open() and all(run.fate(key) == "held" for key in outstanding):
             parts += [self._name(key) for key in outstanding]

@@ -32,11 +32,14 @@ class Facts:
 
     `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`
     and `stale` are keys; `warnings` are coded sentences; `command` is the resume command, empty when there is no
-    ledger to resume from.
+    ledger to resume from. `late` are keys of tests that the ledger alone tells of, because their worker was cut off;
+    `is_selected` is false for a session that ended before its tests were selected.
     """
 
     name: Callable[[str], str] = str
     carried_from: str = ""
+    is_selected: bool = True
+    late: list[str] = field(default_factory=list)
     left_open: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
@@ -67,6 +70,7 @@ def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
     return [
         *(_all(run, facts) if style.what == "all" else ()),
         *_flaky(run, facts, style),
+        *_late(run, facts),
         *_held(run, facts),
         *_interrupted(run, facts),
         *_not_run(run, facts, style),
@@ -107,7 +111,7 @@ def _resume(run: Run, facts: Facts) -> Iterable[Line]:
         return
     parts = [f"{counts[one]} {word(one)}" for one in Outcome if one in counts]
     if facts.left_open:
-        parts.append(f"{len(facts.left_open)} outside today's selection")
+        parts.append(f"{len(facts.left_open)} {_where(facts)}")
     yield Line(f"RESUME {facts.command} - {left} left: {', '.join(parts)}", "", is_whole=True)
 
 
@@ -155,6 +159,16 @@ def worker_of(writer: str) -> str:
     return "main" if name in ("", "ctl") else name
 
 
+def _late(run: Run, facts: Facts) -> Iterable[Line]:
+    """Bad ends that pytest has no report of: without a line here nobody would learn which tests they are."""
+    for key in facts.late:
+        outcome = run.outcome(key)
+        if outcome.is_bad:
+            last = next((ended.message for _, ended in reversed(run.attempts(key))), "")
+            why = f": {first_line(last)}" if last else ""
+            yield Line(f"{_upper(outcome)} {facts.name(key)} - told by the ledger alone{why}", "red")
+
+
 def _held(run: Run, facts: Facts) -> Iterable[Line]:
     for key in run.tests():
         if run.fate(key) == "held":
@@ -162,6 +176,7 @@ def _held(run: Run, facts: Facts) -> Iterable[Line]:
                 f"CRASHED {facts.name(key)} - not run: it was in flight in {_deaths(run, key)} runs that died; "
                 "name it on the command line to run it",
                 "red",
+                is_whole=True,
             )
 
 
@@ -207,8 +222,14 @@ def _changes(facts: Facts) -> Iterable[Line]:
         text = "passed before, but their files changed, so they ran again"
         yield Line(f"CHANGED {_tests(facts.stale)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
     if facts.left_open:
-        text = f"outside today's selection: {_some(facts, facts.left_open)}"
+        text = f"{_where(facts)}: {_some(facts, facts.left_open)}"
         yield Line(f"OPEN {_tests(facts.left_open)} - {Code.RESUME_OUTSTANDING}: {text}", "yellow")
+
+
+def _where(facts: Facts) -> str:
+    return (
+        "outside today's selection" if facts.is_selected else "not reached, the tests were not selected yet"
+    )
 
 
 def _by_file(run: Run) -> Iterable[Line]:

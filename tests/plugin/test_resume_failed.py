@@ -260,6 +260,21 @@ def test_a_complete_run_does_not_hide_an_older_one_with_something_left(pytester:
     assert batch.run("--resume-failed").outcomes == {"passed": 1, "failed": 1, "carried_over": 4}
 
 
+def test_a_run_that_learnt_nothing_does_not_hide_an_older_one(pytester: pytest.Pytester) -> None:
+    batch = resumable(pytester, {"test_a.py": "def test_a(): assert 0", "test_b.py": "def test_b(): pass"})
+    batch.write({"conftest.py": "def pytest_collection(): raise KeyboardInterrupt"})
+    assert batch.run().status == 2
+    batch.write({"conftest.py": ""})
+    run = batch.run("--resume-failed")
+    assert run.outcomes["failed"] == 1
+    assert "resilience: resuming run" in run.text
+
+
+def test_a_serial_resume_says_how_many_tests_it_runs(pytester: pytest.Pytester) -> None:
+    batch = resumable(pytester, {"test_a.py": "def test_a(): assert 0\ndef test_b(): pass"})
+    assert "resilience: 1 carried over, 1 to run" in batch.run("--resume-failed").text
+
+
 def test_deselected_tests_stay_outstanding(pytester: pytest.Pytester) -> None:
     batch = resumable(pytester)
     run = batch.run("--resume-failed", "--deselect", "test_one.py::test_b")

@@ -61,3 +61,15 @@ def test_a_session_does_not_resume_one_that_is_alive(batch: Batch) -> None:
     assert batch.resume().outcomes == {"total": 1, "failed": 1}, "the newest run is one that ended"
     batch.mark("go")
     assert session.ended().status == 0
+
+
+def test_the_older_of_two_sessions_names_its_own_run_to_resume(batch: Batch) -> None:
+    batch.write({"test_a.py": f"{SUITE}\ndef test_bad(): assert 0\n", "test_b.py": QUICK})
+    session = batch.start("test_a.py")
+    session.wait_for(f"waits-{session.pid}")
+    older = batch.last.info.id.partition("-")[2]
+    assert batch.run("test_b.py").status == 0
+    batch.mark("go")
+    said = session.ended()
+    assert f"--resume-failed={older} - 1 left: 1 failed" in said.text
+    assert batch.run(f"--resume-failed={older}").outcomes == {"total": 6, "failed": 1, "carried_over": 5}

@@ -319,6 +319,13 @@ def test_a_held_test_says_how_to_run_it() -> None:
     )
 
 
+def test_bad_ends_that_only_the_ledger_knows_are_named() -> None:
+    made = Made().having(Outcome.FAILED, "a.py::bad").having(Outcome.PASSED, "a.py::good")
+    made.add(AttemptEnded(key="a.py::bad", attempt=1, outcome=Outcome.FAILED, message="boom\nmore"))
+    facts = Facts(late=["a.py::bad", "a.py::good"])
+    assert block(made, facts)[0] == "FAILED a.py::bad - told by the ledger alone: boom"
+
+
 # -- GONE, CHANGED, OPEN, RESUME ------------------------------------------------------------------------------------------
 
 
@@ -346,6 +353,15 @@ def test_the_resume_command_is_last_and_counts_what_is_left(outcomes: list[Outco
     assert last.startswith(f"RESUME {RESUME} - {left} left: " if left else "OUTCOMES ")
     if left:
         assert sum(map(int, re.findall(r"\d+", last.partition(" left: ")[2]))) == left
+
+
+def test_a_session_that_ended_before_its_selection_does_not_speak_of_one() -> None:
+    facts = Facts(left_open=["o"], is_selected=False, command=RESUME)
+    assert block(Made(), facts) == [
+        "OPEN 1 test - RES506 resume-outstanding: not reached, the tests were not selected yet: o",
+        "OUTCOMES total=0",
+        f"RESUME {RESUME} - 1 left: 1 not reached, the tests were not selected yet",
+    ]
 
 
 def test_without_a_ledger_no_resume_is_offered() -> None:
