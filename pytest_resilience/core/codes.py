@@ -53,9 +53,6 @@ class Code(Enum):
         "a fixture failed after the test ran",
         ("fix_fixture", "rerun_isolated"),
     )
-    TEST_FLAKY = Problem(
-        "RES105", "test-flaky", "warning", "the test passed after a bad attempt", ("deflake", "quarantine")
-    )
     STRICT_XPASS = Problem(
         "RES106", "strict-xpass", "error", "a test that is marked to fail passed", ("edit_marker",)
     )
@@ -126,13 +123,6 @@ class Code(Enum):
     RESUME_LEDGER_MISSING = Problem(
         "RES502", "resume-ledger-missing", "warning", "there is no earlier run to resume", ("start_fresh",)
     )
-    RESUME_MISMATCH = Problem(
-        "RES503",
-        "resume-mismatch",
-        "error",
-        "the run to resume is not this one",
-        ("start_fresh", "repeat_arguments"),
-    )
     RESUME_TESTS_CHANGED = Problem(
         "RES504", "resume-tests-changed", "warning", "tests are gone since the run"
     )
@@ -143,12 +133,6 @@ class Code(Enum):
         "RES506", "resume-outstanding", "error", "tests outside today's selection are still open", ("resume",)
     )
     CONFIG_INVALID = Problem("RES701", "config-invalid", "error", "a setting is not valid", ("edit_config",))
-    OPTION_CONFLICT = Problem(
-        "RES702", "option-conflict", "error", "options contradict each other", ("edit_config",)
-    )
-    PLUGIN_CONFLICT = Problem(
-        "RES703", "plugin-conflict", "warning", "another plugin does the same", ("disable_plugin",)
-    )
     INTERNAL_ERROR = Problem(
         "RES901", "internal-error", "warning", "our own machinery failed", ("report_bug",)
     )

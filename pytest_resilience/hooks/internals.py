@@ -344,8 +344,8 @@ def end_workers_within(config: pytest.Config, seconds: float) -> None:
 
 
 def number_of_workers(config: pytest.Config) -> int:
-    """How many workers the run began with."""
-    return len(dsession(config).sched.nodes) or 1
+    """How many workers the run begins with, those that have not collected yet included."""
+    return int(dsession(config).sched.numnodes) or 1
 
 
 def restart_limit(config: pytest.Config) -> str:

@@ -79,6 +79,11 @@ class Owner:
         return wanted
 
     @property
+    def chosen_paths(self) -> tuple[str, ...]:
+        """The paths of the chain, as they are typed here."""
+        return self._choice()[0]
+
+    @property
     def name_of_older_run(self) -> str:
         """How to name this run when another began after it, which is what a resume without a name would take."""
         if self.folder is None or self.store.run_ids()[-1:] == [self.folder.id]:
@@ -146,11 +151,11 @@ class Owner:
             )
         info, option = self.parent.info, self.config.option
         self.plan = plan_from(self.parent, self.contents, [self._as_nodeid(one) for one in self.paths])
-        if not self.paths and not option.keyword and not option.markexpr:
-            # Nothing was said of what to run: the choice of the earlier run holds.
+        # What nothing was said of is as in the earlier run; what was said narrows it.
+        if not self.paths:
             self.paths = self._from_here(info)
             self.config.args[:] = self.paths or self.config.args
-            option.keyword, option.markexpr = info.keyword, info.markexpr
+        option.keyword, option.markexpr = option.keyword or info.keyword, option.markexpr or info.markexpr
 
     def _given_paths(self) -> tuple[str, ...]:
         """The tests that the command line names; empty when it leaves the choice to pytest."""
@@ -321,7 +326,7 @@ class Owner:
         if status == pytest.ExitCode.NO_TESTS_COLLECTED and self.plan.parent and self.is_selected:
             if is_open:
                 return pytest.ExitCode.TESTS_FAILED
-            return pytest.ExitCode.OK if counts or not self.plan.known else status
+            return pytest.ExitCode.OK if counts else status
         if status == pytest.ExitCode.OK and is_open:
             return pytest.ExitCode.TESTS_FAILED
         return status

@@ -200,6 +200,9 @@ class Terminal:
         outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]
         if not self._owner.left_open() and all(run.fate(key) == "held" for key in outstanding):
             parts += [self._name(key) for key in outstanding]
+        elif here != root:
+            # Without a path pytest would load the conftest files of this folder, which has another root.
+            parts += self._owner.chosen_paths
         return " ".join(shlex.quote(part) for part in parts)
 
 

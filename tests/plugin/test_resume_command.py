@@ -42,3 +42,15 @@ def test_the_printed_command_works_where_it_is_typed(
     run = batch.type(f"{command_of(batch, *args)} -p no:asyncio")
     assert (run.status, run.outcomes.get("passed")) == (0, 1), run.text
     assert run.outcomes.get("carried_over", 0) <= 1
+
+
+def test_a_suite_below_is_resumed_without_what_stands_beside_it(pytester: pytest.Pytester) -> None:
+    """Without a path pytest loads ``test*/conftest.py`` of the folder where it is called."""
+    files = {
+        "sub/pytest.ini": "[pytest]\n",
+        "sub/test_a.py": ONCE,
+        "tests/conftest.py": "import no_such_module",
+    }
+    batch = Batch(pytester, files)
+    run = batch.type(f"{command_of(batch, 'sub')} -p no:asyncio")
+    assert (run.status, run.outcomes) == (0, {"passed": 1}), run.text

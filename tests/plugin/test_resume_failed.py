@@ -358,3 +358,22 @@ def test_a_run_that_is_alive_is_not_resumed(pytester: pytest.Pytester) -> None:
         },
     )
     assert batch.run().outcomes == {"passed": 1}
+
+
+def test_a_resume_of_nothing_is_as_empty_as_the_run_before(pytester: pytest.Pytester) -> None:
+    batch = Batch(pytester, {"test_a.py": "x = 1"})
+    assert batch.run().status == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert batch.run("--resume-failed").status == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_paths_and_expression_are_taken_over_one_by_one(pytester: pytest.Pytester) -> None:
+    files = {
+        "sub/test_in.py": "def test_x(): assert 0\ndef test_y(): assert 0\ndef test_z(): assert 0",
+        "test_out.py": "def test_x(): assert 0",
+    }
+    batch = Batch(pytester, files)
+    batch.run("sub", "-k", "x or y")
+    batch.run("--resume-failed", "sub")
+    assert batch.started == ["test_x", "test_y"]
+    batch.run("--resume-failed", "-k", "x")
+    assert batch.started == ["test_x"]

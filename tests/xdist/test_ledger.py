@@ -102,3 +102,10 @@ def test_a_run_that_is_alive_is_not_resumed(batch: "Batch", is_named: bool) -> N
     assert len(batch.runs()) == 1
     batch.mark("go")
     assert session.ended().status == 0
+
+
+def test_with_dist_each_the_ledger_knows_how_often_a_test_runs(batch: "Batch") -> None:
+    """A test that was good on one worker only is not good, and a resume must know."""
+    batch.write({"test_a.py": "def test(): pass\n"})
+    assert batch.run("-n", "2", "--dist", "each").outcomes == {"total": 1, "passed": 1}
+    assert batch.last.run.copies == 2
