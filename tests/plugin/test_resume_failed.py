@@ -372,8 +372,8 @@ def test_paths_and_expression_are_taken_over_one_by_one(pytester: pytest.Pyteste
         "test_out.py": "def test_x(): assert 0",
     }
     batch = Batch(pytester, files)
-    batch.run("sub", "-k", "x or y")
+    batch.run("sub", "-k", "test_x or test_y")
     batch.run("--resume-failed", "sub")
     assert batch.started == ["test_x", "test_y"]
-    batch.run("--resume-failed", "-k", "x")
+    batch.run("--resume-failed", "-k", "test_x")
     assert batch.started == ["test_x"]
