@@ -6,7 +6,9 @@ Merely installed it does nothing. It is active with ``-p resilience``, with any 
 
 import argparse
 import json
+import os
 import zlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,18 +17,21 @@ if TYPE_CHECKING:
     from pytest_resilience.settings import Settings
 
 _RESUME = "--resume-failed"
+# Short flags that an installed plugin declares without looking whether they are taken: then pytest would not start.
+_OF_OTHERS = {"--retries": "pytest-retry", "--retry-delay": "pytest-retry"}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the flags; another plugin's short name stays its own."""
     from pytest_resilience.settings import OPTIONS
 
     group = parser.getgroup("resilience", "resilience: retries, stop, ledger, resume, summary")
     for option in OPTIONS:
         if option.flag:
+            is_ours = not _is_coming(_OF_OTHERS.get(option.flag), pluginmanager)
             _add(
                 group,
-                option.flag,
+                option.flag if is_ours else option.long_flag,
                 option.long_flag,
                 dest=option.dest,
                 metavar=option.metavar,
@@ -53,6 +58,13 @@ def _add(group: pytest.OptionGroup, flag: str, long_flag: str, **arguments: Any)
         group.addoption(*([flag] if is_short else []), long_flag, **arguments)
     except (ValueError, argparse.ArgumentError):
         group.addoption(long_flag, **arguments)
+
+
+def _is_coming(other: str | None, manager: pytest.PytestPluginManager) -> bool:
+    """Whether another plugin is installed and pytest is going to load it."""
+    if other is None or manager.is_blocked(other) or os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        return False
+    return find_spec(other.replace("-", "_")) is not None
 
 
 def _is_taken(group: pytest.OptionGroup, flag: str) -> bool:

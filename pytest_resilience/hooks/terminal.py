@@ -192,9 +192,11 @@ class Terminal:
             parts += ["--rootdir", _relative(root, here)]
         if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
             parts += ["-p", "resilience"]
+        typed = {str(argument).partition("=")[0] for argument in config.invocation_params.args}
         for option in OPTIONS:
-            if option.flag and option.flag in self._owner.settings.given:
-                parts += [option.flag, str(config.getoption(option.dest))]
+            flags = typed & {option.flag, option.long_flag}
+            if option.flag and flags:
+                parts += [min(flags, key=len), str(config.getoption(option.dest))]
         name = self._owner.name_of_older_run
         parts.append(f"--resume-failed={name}" if name else "--resume-failed")
         outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]

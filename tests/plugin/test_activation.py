@@ -206,6 +206,17 @@ def test_help_lists_all_options_in_one_group(pytester: pytest.Pytester) -> None:
     assert "--retries" not in run.text.replace(group, "")
 
 
+def test_a_flag_is_left_to_a_plugin_that_comes_after_us(pytester: pytest.Pytester) -> None:
+    """pytest-retry declares ``--retries`` whoever has it already; with both installed pytest would not start."""
+    batch = Batch(pytester, {"test_it.py": "n = []\ndef test_a(): n.append(1); assert len(n) > 1"})
+    batch.write({"pytest_retry.py": "def pytest_addoption(parser): parser.addoption('--retries', default=0)"})
+    pytester.syspathinsert(batch.root)
+    plugins = ("-p", "resilience", "-p", "pytest_retry", "-p", "no:asyncio")
+    run = batch.run_bare(*plugins, "--resilience-retries", "1")
+    assert (run.status, run.outcomes) == (0, {"flaky": 1}), run.text
+    assert batch.run_bare(*plugins, "--retries", "1").status == pytest.ExitCode.TESTS_FAILED
+
+
 def test_a_collection_that_is_only_shown_is_no_run(pytester: pytest.Pytester) -> None:
     batch = Batch(pytester, PLAIN)
     run = batch.run("--collect-only")
