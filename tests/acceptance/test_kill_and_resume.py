@@ -86,7 +86,9 @@ def test_a_worker_that_is_killed_costs_the_test_that_it_ran(
         said = chain.run(BEGIN, kill)
         assert said.outcomes["crashed"] == 1
         assert "not_run" not in said.outcomes
-        assert f"CRASHED {MIDDLE} - RES201" in said.text
+        # Before pytest 9 the short summary gives a test that crashed without its reason.
+        assert f"CRASHED {MIDDLE}" in said.text
+        assert "RES201 worker-crashed" in said.text
         again = chain.run(typed_next(said))
         assert chain.sessions[-1].about("start") == {MIDDLE} | expected.bad
         chain.suite.repair()
