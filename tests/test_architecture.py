@@ -20,7 +20,7 @@ RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
     {"core": "__init__ codes facts fingerprints keys outcomes resume retry run thresholds"},
     {
-        "ledger": "__init__ contents disk final forks lines locks machine members memory reading retention "
+        "ledger": "__init__ contents disk final forks lines locks machine members reading retention "
         "runinfo runs segments sizes",
         "reports": "__init__ summary",
     },

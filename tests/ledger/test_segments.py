@@ -17,7 +17,6 @@ from pytest_resilience.core.facts import AttemptStarted, Fact, SegmentOpened, Te
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.ledger import forks
 from pytest_resilience.ledger.disk import Disk
-from pytest_resilience.ledger.memory import NoSegment
 from pytest_resilience.ledger.reading import facts_of, read
 from pytest_resilience.ledger.segments import WRITER, Segment
 
@@ -395,12 +394,3 @@ def test_a_clock_that_goes_back_does_not_end_the_syncing(tmp_path: Path) -> None
     segment.write(passed("a"))
     assert disk.syncs == 1
     segment.close()
-
-
-def test_a_segment_that_keeps_nothing_counts_what_it_was_given() -> None:
-    segment = NoSegment("ctl")
-    assert not segment.write(passed("a"))
-    segment.sync()
-    segment.close()
-    assert segment.dropped == 1
-    assert WRITER.fullmatch(segment.writer)
