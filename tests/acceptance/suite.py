@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# One write a line, to a file that is only ever appended to: whatever dies, a line that was written stays.
+# One write a line, to a file that is only ever appended to: whatever dies, a line that was written stays. A kill can tear
+# the write that is under way, so each line begins with a newline: the torn one then costs no other.
 _WITNESS = """
 import json, os, time
 
@@ -13,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SESSION = int(os.environ.get("WITNESS_SESSION", "0"))
 
 def note(what, about=""):
-    line = json.dumps([what, SESSION, os.getpid(), about]).encode() + b"\\n"
+    line = b"\\n" + json.dumps([what, SESSION, os.getpid(), about]).encode() + b"\\n"
     fd = os.open(os.path.join(HERE, "truth"), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
         os.write(fd, line)
@@ -260,5 +262,6 @@ class Truth:
             return
         data = data[: data.rfind(b"\n") + 1]
         self._offset += len(data)
-        for line in data.splitlines():
-            yield Line(*json.loads(line))
+        for line in filter(None, data.split(b"\n")):
+            with suppress(ValueError):  # torn by a kill: nobody was told of it
+                yield Line(*json.loads(line))
