@@ -64,6 +64,7 @@ class Owner:
         self.session: pytest.Session | None = None
         self.paths: tuple[str, ...] = self._given_paths()
         self.late: list[str] = []
+        self.taken_over: list[str] = []
         self.is_open = False
         self.is_selected = False
         limits = settings["stop.after"], settings["stop.same-error"]
@@ -152,10 +153,16 @@ class Owner:
         info, option = self.parent.info, self.config.option
         self.plan = plan_from(self.parent, self.contents, [self._as_nodeid(one) for one in self.paths])
         # What nothing was said of is as in the earlier run; what was said narrows it.
-        if not self.paths:
+        if not self.paths and info.paths:
             self.paths = self._from_here(info)
-            self.config.args[:] = self.paths or self.config.args
-        option.keyword, option.markexpr = option.keyword or info.keyword, option.markexpr or info.markexpr
+            self.config.args[:] = self.paths
+            self.taken_over += self.paths
+        if not option.keyword and info.keyword:
+            option.keyword = info.keyword
+            self.taken_over += ["-k", info.keyword]
+        if not option.markexpr and info.markexpr:
+            option.markexpr = info.markexpr
+            self.taken_over += ["-m", info.markexpr]
 
     def _given_paths(self) -> tuple[str, ...]:
         """The tests that the command line names; empty when it leaves the choice to pytest."""

@@ -80,7 +80,10 @@ class Terminal:
             else f"nothing left ({Code.RESUME_NOTHING_LEFT})"
         )
         state = f"{len(plan.carried)} carried over, {left}"
-        return [f"resilience: resuming run {_short(info.id)} ({_ago(info.started)}): {state}"]
+        lines = [f"resilience: resuming run {_short(info.id)} ({_ago(info.started)}): {state}"]
+        if owner.taken_over:
+            lines.append(f"resilience: taken over from that run: {shlex.join(owner.taken_over)}")
+        return lines
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         if self._owner.parent is None:

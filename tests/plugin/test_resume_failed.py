@@ -373,7 +373,9 @@ def test_paths_and_expression_are_taken_over_one_by_one(pytester: pytest.Pyteste
     }
     batch = Batch(pytester, files)
     batch.run("sub", "-k", "test_x or test_y")
-    batch.run("--resume-failed", "sub")
+    run = batch.run("--resume-failed", "sub")
     assert batch.started == ["test_x", "test_y"]
-    batch.run("--resume-failed", "-k", "test_x")
+    assert "taken over from that run: -k 'test_x or test_y'\n" in run.text
+    run = batch.run("--resume-failed", "-k", "test_x")
     assert batch.started == ["test_x"]
+    assert "taken over from that run: sub\n" in run.text
