@@ -37,7 +37,7 @@ from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.retention import Limits, prune
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id, run_key
+from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, new_run_id, run_key
 from pytest_resilience.ledger.segments import Segment
 from pytest_resilience.settings import Settings
 
@@ -113,6 +113,13 @@ class Owner:
             return
         try:
             self.folder = self.store.create(self._info(key), self.plan.inherited())
+        except UnsupportedFormat as error:
+            self.warn(
+                Code.LEDGER_VERSION_UNSUPPORTED,
+                f"{error}. It is left as it is; tests go on without a ledger. "
+                "Upgrade pytest-resilience, or name another place with --resilience-dir",
+            )
+            return
         except (OSError, ValueError) as error:
             self.warn(
                 Code.LEDGER_UNWRITABLE,

@@ -106,5 +106,6 @@ def test_a_ledger_of_a_newer_release_is_left_alone(pytester: pytest.Pytester) ->
     mark.write_text(mark.read_text().replace('"major": 1', '"major": 99'))
     run = batch.run("--resume-failed")
     assert "carried_over" not in run.outcomes
+    assert "RES404 ledger-version-unsupported: " in run.text
     assert "newer release" in run.text
     assert len(list((batch.store.root / "runs").iterdir())) == 1
