@@ -149,6 +149,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
 
 
 def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
+    from pytest_resilience.hooks import choice
     from pytest_resilience.hooks.attempts import Attempts
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.selection import Orders, Selection
@@ -156,8 +157,8 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.hooks.worker import Worker
     from pytest_resilience.settings import Settings
 
-    config.args[:] = orders["paths"] or config.args
-    config.option.keyword, config.option.markexpr = orders["keyword"], orders["markexpr"]
+    if orders["choice"] is not None:
+        choice.apply(config, choice.Choice(**orders["choice"]))
     worker = Worker(config, orders)
     policies = Policies(config, Settings(orders["settings"], frozenset(orders["given"])), worker.refuse)
     plan = Orders.from_plain(orders["plan"])

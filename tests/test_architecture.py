@@ -26,7 +26,7 @@ RINGS: tuple[dict[str, str], ...] = (
     },
     {"settings": "", "history": ""},
     {
-        "hooks": "__init__ attempts internals journal owner policies selection serial session signals subtests terminal "
+        "hooks": "__init__ attempts choice internals journal owner policies selection serial session signals subtests terminal "
         "verdicts worker workers"
     },
     {"plugin": ""},

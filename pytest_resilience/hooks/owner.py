@@ -9,8 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
@@ -31,7 +30,9 @@ from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.history import CannotResume, Past, plan_from, to_resume
+from pytest_resilience.hooks import choice as choices
 from pytest_resilience.hooks import internals
+from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.contents import Contents
@@ -62,9 +63,10 @@ class Owner:
         self.warnings: dict[Code, str] = {}
         self.started = _now()
         self.session: pytest.Session | None = None
-        self.paths: tuple[str, ...] = self._given_paths()
+        self.choice = choices.typed(config)
+        self.choice_of_chain = self.choice
+        self.taken_over = Choice()
         self.late: list[str] = []
-        self.taken_over: list[str] = []
         self.is_open = False
         self.is_selected = False
         limits = settings["stop.after"], settings["stop.same-error"]
@@ -78,11 +80,6 @@ class Owner:
         """What ``--resume-failed`` names: a run, "" for the newest, None when nothing is to be resumed."""
         wanted: str | None = self.config.option.resilience_resume
         return wanted
-
-    @property
-    def chosen_paths(self) -> tuple[str, ...]:
-        """The paths of the chain, as they are typed here."""
-        return self._choice()[0]
 
     @property
     def name_of_older_run(self) -> str:
@@ -157,70 +154,26 @@ class Owner:
                 f"{self.parent.damage} bad places in run {self.parent.info.id} were skipped "
                 f"({self.parent.example}); what they said is not known, so tests run again",
             )
-        info, option = self.parent.info, self.config.option
-        self.plan = plan_from(self.parent, self.contents, [self._as_nodeid(one) for one in self.paths])
+        today, earlier = self.choice, choices.of_run(self.config, self.parent.info)
+        named = [choices.as_nodeid(self.config, one) for one in today.paths]
+        self.plan = plan_from(self.parent, self.contents, named)
         # What nothing was said of is as in the earlier run; what was said narrows it.
-        if not self.paths and info.paths:
-            self.paths = self._from_here(info)
-            self.config.args[:] = self.paths
-            self.taken_over += self.paths
-        if not option.keyword and info.keyword:
-            option.keyword = info.keyword
-            self.taken_over += ["-k", info.keyword]
-        if not option.markexpr and info.markexpr:
-            option.markexpr = info.markexpr
-            self.taken_over += ["-m", info.markexpr]
-
-    def _given_paths(self) -> tuple[str, ...]:
-        """The tests that the command line names; empty when it leaves the choice to pytest."""
-        is_given = self.config.args_source is pytest.Config.ArgsSource.ARGS
-        return tuple(self.config.args) if is_given else ()
-
-    def _from_here(self, info: RunInfo) -> tuple[str, ...]:
-        """The paths of an earlier run, as they read from today's folder."""
-        if info.invocation_dir == str(self.config.invocation_params.dir):
-            return info.paths
-        return tuple(_moved(path, info.invocation_dir) for path in info.paths)
-
-    def _as_nodeid(self, argument: str) -> str:
-        path, separator, rest = argument.partition("::")
-        absolute = self.config.invocation_params.dir / path
-        with suppress(OSError, ValueError):
-            path = absolute.resolve().relative_to(self.config.rootpath.resolve()).as_posix()
-        return f"{path}{separator}{rest}"
-
-    def _choice(self) -> tuple[tuple[str, ...], str, str]:
-        """What the chain is to run, as paths, -k and -m.
-
-        A resume that names less narrows today's run only: the next one has to find what this one left open.
-        """
-        option = self.config.option
-        keyword, markexpr = option.keyword or "", option.markexpr or ""
-        if self.parent is None:
-            return self.paths, keyword, markexpr
-        info = self.parent.info
-        before = self._from_here(info)
-        known = [self._as_nodeid(one) for one in before]
-        # Before pytest 9 a path inside of another one runs its tests twice.
-        more = (one for one in self.paths if not _is_inside(self._as_nodeid(one), known))
-        return (
-            (*before, *more) if before else (),
-            keyword if keyword == info.keyword else "",
-            markexpr if markexpr == info.markexpr else "",
-        )
+        self.choice, self.taken_over = today.or_else(earlier), earlier.without(today)
+        self.choice_of_chain = choices.of_chain(self.config, self.choice, earlier)
+        choices.apply(self.config, self.choice)
 
     def _info(self, key: str) -> RunInfo:
         config = self.config
-        paths, keyword, markexpr = self._choice()
+        choice = self.choice_of_chain
         return RunInfo(
             id=new_run_id(self.started, secrets.token_bytes(8)),
             key=key,
             rootdir=str(config.rootpath),
             invocation_dir=str(config.invocation_params.dir),
             args=tuple(str(one) for one in config.invocation_params.args),
-            paths=paths,
-            keyword=keyword,
-            markexpr=markexpr,
+            paths=choice.paths,
+            keyword=choice.keyword,
+            markexpr=choice.markexpr,
             parent=self.plan.parent,
             started=self.started,
             pid=os.getpid(),
@@ -386,15 +339,3 @@ _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERR
 
 def _of_fate(keys: list[str], fate: str) -> list[TestsSelected]:
     return [TestsSelected(keys=tuple(keys), fate=fate)] if keys else []  # type: ignore[arg-type]
-
-
-def _is_inside(nodeid: str, others: list[str]) -> bool:
-    return any(
-        one in (".", nodeid) or nodeid.startswith((f"{one}/", f"{one}::", f"{one}[")) for one in others
-    )
-
-
-def _moved(argument: str, folder: str) -> str:
-    path, separator, rest = argument.partition("::")
-    absolute = Path(folder) / path
-    return f"{absolute}{separator}{rest}" if absolute.exists() else argument

@@ -81,8 +81,8 @@ class Terminal:
         )
         state = f"{len(plan.carried)} carried over, {left}"
         lines = [f"resilience: resuming run {_short(info.id)} ({_ago(info.started)}): {state}"]
-        if owner.taken_over:
-            lines.append(f"resilience: taken over from that run: {shlex.join(owner.taken_over)}")
+        if str(owner.taken_over):
+            lines.append(f"resilience: taken over from that run: {owner.taken_over}")
         return lines
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
@@ -207,7 +207,7 @@ class Terminal:
             parts += [self._name(key) for key in outstanding]
         elif here != root:
             # Without a path pytest would load the conftest files of this folder, which has another root.
-            parts += self._owner.chosen_paths
+            parts += self._owner.choice_of_chain.paths
         return " ".join(shlex.quote(part) for part in parts)
 
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import zlib
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -46,16 +47,13 @@ class Workers:
         if self._packed is None:
             owner = self._owner
             folder = owner.folder
-            option = owner.config.option
             plain = {
                 "settings": {key: owner.settings[key] for key in owner.settings.values},
                 "given": sorted(owner.settings.given),
                 "folder": str(folder.path) if folder is not None else "",
                 "nonce": folder.info.nonce if folder is not None else "",
                 "durability": owner.settings["ledger.durability"],
-                "paths": list(owner.paths) if owner.plan.parent else [],
-                "keyword": option.keyword,
-                "markexpr": option.markexpr,
+                "choice": asdict(owner.choice) if owner.plan.parent else None,
                 "plan": Orders.of(owner.plan).plain(),
             }
             self._packed = zlib.compress(json.dumps(plain).encode("ascii"), 1)
