@@ -105,9 +105,9 @@ class Attempts:
         before = internals.Snapshot(item) if policy.retries else None
         seconds, number = 0.0, 1
         while True:
-            self._journal.started(AttemptStarted(key=key, attempt=number))
             attempt = _Attempt(item, hook, number, policy.retries + 1)
             try:
+                self._journal.started(AttemptStarted(key=key, attempt=number))
                 self._attempt(nextitem, key, policy, attempt)
             except BaseException as error:
                 self._journal.write(_interrupted(key, attempt, error))

@@ -299,9 +299,10 @@ class Owner:
         return status
 
     def settle(self) -> None:
-        """Take what workers wrote and could not tell any more: after an interrupt, or when one died."""
+        """Take what was written and not told any more: by workers that died, or when a signal came in between."""
         unfinished = any(outcome.is_outstanding for outcome in self.run.outcomes().values())
-        if self.folder is None or internals.dsession(self.config) is None or not unfinished:
+        is_cut = self.run.interrupted or internals.dsession(self.config) is not None
+        if self.folder is None or not unfinished or not is_cut:
             return
         before = self.run.outcomes()
         for record in read(self.folder.path).records:

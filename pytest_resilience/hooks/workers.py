@@ -198,8 +198,9 @@ class Workers:
         if decision.code != Code.INTERRUPTED_BY_SIGNAL.code:
             self._terminal.say_why_interrupted(stop_reason(decision))
         else:
-            internals.stop_workers(self._owner.config, stop_reason(decision))
+            # In this order: a second interrupt may come in between, and must not find the long wait.
             internals.end_workers_within(self._owner.config, SECONDS_TO_END)
+            internals.stop_workers(self._owner.config, stop_reason(decision))
 
 
 def _how_it_died(status: int | None) -> str:

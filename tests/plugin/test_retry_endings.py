@@ -7,6 +7,7 @@ import pytest
 
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, DecisionTaken
 from pytest_resilience.hooks import attempts
+from pytest_resilience.hooks.serial import Serial
 
 from .harness import Batch, Result
 
@@ -161,3 +162,26 @@ def test_no_further_attempt_begins_when_the_session_is_stopping(pytester: pytest
     assert batch.steps == ["a"]
     assert run.outcomes == {"failed": 1, "not_run": 1}
     assert run.status != 0
+
+
+def test_an_interrupt_before_the_first_phase_is_told_as_the_ledger_has_it(pytester: pytest.Pytester) -> None:
+    conftest = """
+        from pytest_resilience.hooks.serial import Serial
+
+        started = Serial.started
+
+        def interrupted(self, fact):
+            started(self, fact)
+            if fact.key.endswith("test_b"):
+                raise KeyboardInterrupt
+
+        Serial.started = interrupted
+    """
+    suite = "def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass"
+    batch = Batch(pytester, {"conftest.py": conftest, "test_it.py": suite})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Serial, "started", Serial.started
+        )  # put back what the conftest replaces in this process
+        run = batch.run()
+    assert run.outcomes == {"passed": 1, "interrupted": 1, "not_run": 1}
