@@ -92,18 +92,14 @@ def failed_fixtures(item: pytest.Item) -> list[Any]:
     return failed
 
 
-def forget_fixtures(definitions: list[Any], request: Any) -> BaseException | None:
+def forget_fixtures(definitions: list[Any], request: Any) -> None:
     """Finish fixtures whose setup failed, with all that depends on them, so that the next attempt makes them anew.
 
-    Returns the first error that a finalizer raised.
+    An error of a finalizer belongs to an attempt that failed already, and the next one begins all the same.
     """
-    first: BaseException | None = None
     for definition in definitions:
-        try:
+        with suppress(Exception):
             definition.finish(request)
-        except Exception as error:
-            first = first or error
-    return first
 
 
 def broken_collector(item: pytest.Item) -> pytest.Collector | None:

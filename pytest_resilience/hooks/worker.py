@@ -104,7 +104,7 @@ class Worker:
             folder.path,
             self._config.workerinput["workerid"],  # type: ignore[attr-defined]
             run=folder.id,
-            durability=self._orders["durability"],
+            durability=self._orders["settings"]["ledger.durability"],
             trouble=self._trouble,
         )
         self._alive = folder.hold(self._segment.writer)

@@ -52,7 +52,6 @@ class Workers:
                 "given": sorted(owner.settings.given),
                 "folder": str(folder.path) if folder is not None else "",
                 "nonce": folder.info.nonce if folder is not None else "",
-                "durability": owner.settings["ledger.durability"],
                 "choice": asdict(owner.choice) if owner.plan.parent else None,
                 "plan": Orders.of(owner.plan).plain(),
             }
