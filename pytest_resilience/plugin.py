@@ -14,16 +14,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_resilience.settings import Settings
+    from pytest_resilience.hooks.rerunfailures import Asked
+    from pytest_resilience.settings.resolved import Settings
 
 _RESUME = "--resume-failed"
-# Short flags that an installed plugin declares without looking whether they are taken: then pytest would not start.
-_OF_OTHERS = {"--retries": "pytest-retry", "--retry-delay": "pytest-retry"}
+# By plugin and module: short flags that it declares without looking whether they are taken; pytest would not start.
+_RETRY = ("pytest-retry", "pytest_retry")
+_RERUNFAILURES = ("rerunfailures", "pytest_rerunfailures")
+_OF_OTHERS = {"--retries": _RETRY, "--retry-delay": _RETRY, "--fail-on-flaky": _RERUNFAILURES}
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let conftest files and other plugins implement our hooks, whether the plugin is active or not."""
+    from pytest_resilience import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the flags; another plugin's short name stays its own."""
-    from pytest_resilience.settings import OPTIONS
+    from pytest_resilience.settings.options import OPTIONS
 
     group = parser.getgroup("resilience", "resilience: retries, stop, ledger, resume, summary")
     for option in OPTIONS:
@@ -34,8 +44,12 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
                 option.flag if is_ours else option.long_flag,
                 option.long_flag,
                 dest=option.dest,
-                metavar=option.metavar,
                 help=option.help,
+                **(
+                    {"metavar": option.metavar}
+                    if option.metavar
+                    else {"action": "store_const", "const": True}
+                ),
             )
     _add(
         group,
@@ -47,6 +61,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default=None,
         metavar="RUN",
         help="run what is not finally passed in the newest run, or in the run whose name begins with RUN (=RUN)",
+    )
+    if not _is_coming(_RERUNFAILURES, pluginmanager) and not _is_taken(group, "--reruns"):
+        from pytest_resilience.hooks import rerunfailures
+
+        rerunfailures.declare(group, parser)
+    group.addoption(
+        "--resilience-explain",
+        dest="resilience_explain",
+        action="store_true",
+        help="show the retry policy of the tests that are named, and where each value comes from; run nothing",
     )
 
 
@@ -60,11 +84,21 @@ def _add(group: pytest.OptionGroup, flag: str, long_flag: str, **arguments: Any)
         group.addoption(long_flag, **arguments)
 
 
-def _is_coming(other: str | None, manager: pytest.PytestPluginManager) -> bool:
-    """Whether another plugin is installed and pytest is going to load it."""
-    if other is None or manager.is_blocked(other) or os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+def _is_coming(other: tuple[str, str] | None, manager: pytest.PytestPluginManager) -> bool:
+    """Whether pytest is going to load another plugin: because it is installed, or because somebody names it."""
+    if other is None or any(manager.is_blocked(name) for name in other):
         return False
-    return find_spec(other.replace("-", "_")) is not None
+    if {*other, *(f"-p{name}" for name in other)} & _words(manager.get_plugin("pytestconfig")):
+        return True
+    return not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") and find_spec(other[1]) is not None
+
+
+def _words(config: pytest.Config | None) -> set[str]:
+    """All words of the places that can name a plugin, conftest files left out: those come too late to tell."""
+    words = {*os.environ.get("PYTEST_PLUGINS", "").split(","), *os.environ.get("PYTEST_ADDOPTS", "").split()}
+    if config is not None:
+        words |= {*map(str, config.invocation_params.args), *config.getini("addopts")}
+    return words
 
 
 def _is_taken(group: pytest.OptionGroup, flag: str) -> bool:
@@ -95,12 +129,20 @@ def pytest_configure(config: pytest.Config) -> None:
             _configure_worker(config, json.loads(zlib.decompress(orders["resilience"])))
         return
     settings = _settings_if_active(config)
-    if settings is not None:
+    if settings is None:
+        return
+    if config.option.resilience_explain:
+        _configure_rehearsal(config, settings)
+    else:
         _configure_owner(config, settings)
 
 
 def _settings_if_active(config: pytest.Config) -> "Settings | None":
-    from pytest_resilience.settings import OPTIONS, SettingsError, resolve, table_in
+    from pytest_resilience.hooks import rerunfailures
+    from pytest_resilience.settings.options import OPTIONS
+    from pytest_resilience.settings.resolved import resolve
+    from pytest_resilience.settings.tables import table_in
+    from pytest_resilience.settings.values import SettingsError
 
     inipath = config.inipath
     pyproject = (
@@ -113,17 +155,34 @@ def _settings_if_active(config: pytest.Config) -> "Settings | None":
     try:
         table = table_in(pyproject)
         is_asked = "resilience" in (config.known_args_namespace.plugins or [])
-        if not (is_asked or typed or table is not None or config.option.resilience_resume is not None):
+        others = rerunfailures.asked(config)
+        is_flagged = config.option.resilience_resume is not None or config.option.resilience_explain
+        if not (is_asked or is_flagged or typed or others or table is not None):
             return None
-        return resolve(typed, table or {})
+        _refuse_both(typed, others)
+        return resolve({**others.typed, **typed}, table or {}, others.names, others.inis, others.above)
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
 
 
+def _refuse_both(typed: dict[str, object], others: "Asked") -> None:
+    from pytest_resilience.core.codes import Code
+    from pytest_resilience.settings.options import BY_KEY
+
+    for key in typed.keys() & others.typed.keys():
+        raise pytest.UsageError(
+            f"{Code.OPTION_CONFLICT}: {BY_KEY[key].flag} and {others.names[key]} mean the same; give one of them"
+        )
+
+
 def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.attempts import Attempts
+    from pytest_resilience.hooks.deferred import Alone
     from pytest_resilience.hooks.owner import Owner
     from pytest_resilience.hooks.policies import Policies
+    from pytest_resilience.hooks.redistribution import Redistribution
+    from pytest_resilience.hooks.repeated import Repeated
+    from pytest_resilience.hooks.rivals import Rivals, loaded, refuse_active
     from pytest_resilience.hooks.selection import Orders, Selection
     from pytest_resilience.hooks.serial import Serial
     from pytest_resilience.hooks.session import Session
@@ -131,36 +190,65 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.terminal import Terminal
     from pytest_resilience.hooks.workers import Workers
 
+    rivals = loaded(config)
+    refuse_active(rivals, config)
     owner = Owner(config, settings)
     terminal = Terminal(config, owner)
     register = config.pluginmanager.register
     register(terminal, "resilience-terminal")
     register(Session(owner, terminal), "resilience-session")
+    register(Repeated(config, shows_tracebacks=settings["retry.tracebacks"]), "resilience-repeated")
     register(Sigterm(is_worker=False), "resilience-signals")
     if _is_distributed(config):
         register(Workers(owner, terminal), "resilience-workers")
+        register(Redistribution(owner, terminal), "resilience-redistribution")
         return
     serial = Serial(owner, terminal)
     policies = Policies(config, settings, serial.refuse)
     selection = Selection(lambda: Orders.of(owner.plan), config.rootpath, serial.collected)
     register(policies, "resilience-policies")
     register(selection, "resilience-selection")
-    register(Attempts(config, serial, policies.of, selection.key_of), "resilience-attempts")
+    attempts = Attempts(
+        config, serial, policies.of, selection.key_of, Alone(), retries_off=settings.retries_off
+    )
+    register(attempts, "resilience-attempts")
+    if rivals:
+        register(Rivals(rivals, serial.refuse), "resilience-rivals")
+
+
+def _configure_rehearsal(config: pytest.Config, settings: "Settings") -> None:
+    """``--resilience-explain``: no run and no ledger, and one process that collects."""
+    from pytest_resilience.hooks.explain import Explain
+    from pytest_resilience.hooks.policies import Policies
+    from pytest_resilience.hooks.rivals import loaded, refuse_active
+
+    def refuse(text: str) -> None:
+        raise pytest.UsageError(text)
+
+    refuse_active(loaded(config), config)
+    if _is_distributed(config):
+        config.option.dist = "no"
+    policies = Policies(config, settings, refuse)
+    config.pluginmanager.register(policies, "resilience-policies")
+    config.pluginmanager.register(Explain(settings, policies), "resilience-explain")
 
 
 def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.hooks import choice
     from pytest_resilience.hooks.attempts import Attempts
+    from pytest_resilience.hooks.handover import Handover
     from pytest_resilience.hooks.policies import Policies
+    from pytest_resilience.hooks.rivals import Rivals, loaded
     from pytest_resilience.hooks.selection import Orders, Selection
     from pytest_resilience.hooks.signals import Sigterm
     from pytest_resilience.hooks.worker import Worker
-    from pytest_resilience.settings import Settings
+    from pytest_resilience.settings.resolved import Settings
 
     if orders["choice"] is not None:
         choice.apply(config, choice.Choice(**orders["choice"]))
     worker = Worker(config, orders)
-    policies = Policies(config, Settings(orders["settings"], frozenset(orders["given"])), worker.refuse)
+    settings = Settings.from_plain(orders["settings"])
+    policies = Policies(config, settings, worker.refuse)
     plan = Orders.from_plain(orders["plan"])
     selection = Selection(lambda: plan, config.rootpath, worker.collected)
     register = config.pluginmanager.register
@@ -168,7 +256,15 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     register(Sigterm(is_worker=True), "resilience-signals")
     register(policies, "resilience-policies")
     register(selection, "resilience-selection")
-    register(Attempts(config, worker, policies.of, selection.key_of), "resilience-attempts")
+    handover = Handover(config, orders["mode"], policies.of, selection.key_of)
+    register(handover, "resilience-handover")
+    attempts = Attempts(
+        config, worker, policies.of, selection.key_of, handover, retries_off=settings.retries_off
+    )
+    register(attempts, "resilience-attempts")
+    rivals = loaded(config)
+    if rivals:
+        register(Rivals(rivals, worker.refuse), "resilience-rivals")
 
 
 def _is_distributed(config: pytest.Config) -> bool:

@@ -18,16 +18,20 @@ ROOT = Path(pytest_resilience.__file__).parent
 # A new module gets its place here.
 RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
-    {"core": "__init__ codes facts fingerprints keys outcomes resume retry run thresholds"},
+    {
+        "core": "__init__ budget codes errors facts fingerprints globs keys layers outcomes resume retry run "
+        "shares thresholds tolerance vocabularies"
+    },
     {
         "ledger": "__init__ contents disk final forks lines locks machine members reading retention "
         "runinfo runs segments sizes",
         "reports": "__init__ summary",
     },
-    {"settings": "", "history": ""},
+    {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
-        "hooks": "__init__ attempts choice internals journal owner policies selection serial session signals subtests terminal "
-        "verdicts worker workers"
+        "hooks": "__init__ allowance attempt attempts choice conditions deferred explain handover inquiry "
+        "internals journal listeners owner policies redistribution repeated rerunfailures rescheduling rivals "
+        "selection serial session signals subtests terminal timeouts verdicts visible waiting worker workers"
     },
     {"plugin": ""},
 )
@@ -45,7 +49,19 @@ INTERNALS = f"{PACKAGE}.hooks.internals"
 PRIVATE_OR_OPTIONAL = {"_pytest", "xdist"}
 LOCKS = f"{PACKAGE}.ledger.locks"
 # What core may use: nothing here knows the time, chance, the disk, or another process.
-FOR_CORE = {"collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "math", "re", "typing"}
+FOR_CORE = {
+    "collections",
+    "dataclasses",
+    "difflib",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "itertools",
+    "math",
+    "re",
+    "typing",
+}
 
 
 @dataclass(frozen=True)
@@ -217,12 +233,12 @@ PLANTED = [
     ("core/run.py", "if TYPE_CHECKING:\n    from pytest_resilience.plugin import _add", "further out"),
     ("ledger/lines.py", "from pytest_resilience.reports.summary import Line", "a neighbour in the same ring"),
     ("reports/summary.py", "from pytest_resilience.ledger import runs", "a neighbour in the same ring"),
-    ("settings.py", "from pytest_resilience.history import load", "a neighbour in the same ring"),
+    ("settings/tables.py", "from pytest_resilience.history import load", "a neighbour in the same ring"),
     ("history.py", "from pytest_resilience import settings", "a neighbour in the same ring"),
     ("history.py", "from pytest_resilience.hooks.owner import Owner", "further out"),
     ("hooks/owner.py", "from pytest_resilience.plugin import _add", "further out"),
     ("__init__.py", "from pytest_resilience.core.run import Run", "further out"),
-    ("settings.py", "import pytest", "pytest is known at the rim only"),
+    ("settings/tables.py", "import pytest", "pytest is known at the rim only"),
     ("history.py", "if TYPE_CHECKING:\n    import pytest", "pytest is known at the rim only"),
     (
         "ledger/runs.py",

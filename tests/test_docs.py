@@ -15,12 +15,15 @@ import pytest
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import Fact
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.core.retry import RetryPolicy
-from pytest_resilience.hooks.policies import policy_of
+from pytest_resilience.core.vocabularies import OTHERS, OURS
+from pytest_resilience.hooks.policies import marked
 from pytest_resilience.ledger.lines import decode
 from pytest_resilience.ledger.runinfo import RunInfo
 from pytest_resilience.reports import summary
-from pytest_resilience.settings import OPTIONS, resolve
+from pytest_resilience.settings.options import OF_ERROR, OF_TEST, OPTIONS
+from pytest_resilience.settings.resolved import resolve
+
+from .plugin.harness import Batch
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -28,9 +31,9 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 
-RESUME_FLAGS = {"--resume-failed", "--resilience-resume-failed"}
+FLAGS_ONLY = {"--resume-failed", "--resilience-resume-failed", "--resilience-explain"}
 FLAGS = (
-    RESUME_FLAGS
+    FLAGS_ONLY
     | {option.flag for option in OPTIONS if option.flag}
     | {option.long_flag for option in OPTIONS if option.flag}
 )
@@ -76,7 +79,7 @@ def rows(page: Path, first: str) -> list[list[str]]:
         if not line.startswith("|"):
             is_inside = False
             continue
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
         if cells[0] == first:
             is_inside = True
         elif is_inside and set(cells[0]) - {"-"}:
@@ -105,7 +108,7 @@ def test_every_option_has_its_row_in_the_reference() -> None:
     assert [row[:3] for row in rows(REFERENCE / "options.md", "Key")] == [
         [
             option.key,
-            f"{option.flag} {option.metavar}" if option.flag else "",
+            f"{option.flag} {option.metavar}".strip(),
             option.long_flag if option.flag else "",
         ]
         for option in OPTIONS
@@ -114,7 +117,7 @@ def test_every_option_has_its_row_in_the_reference() -> None:
 
 def test_every_option_has_its_row_in_the_readme() -> None:
     assert [row[:2] for row in rows(README, "Key")] == [
-        [option.key, f"{option.flag} {option.metavar}" if option.flag else ""] for option in OPTIONS
+        [option.key, f"{option.flag} {option.metavar}".strip()] for option in OPTIONS
     ]
 
 
@@ -134,9 +137,38 @@ def test_the_values_that_the_reference_allows_are_allowed() -> None:
             resolve({}, {table: {key: as_toml(word)}})
 
 
-def test_the_resume_flag_is_described() -> None:
+def test_flags_without_a_key_are_described() -> None:
+    text = prose(REFERENCE / "options.md").partition("\n## Flag only\n")[2]
+    assert all(f"`{flag}`" in text for flag in FLAGS_ONLY)
+
+
+def test_every_argument_of_the_marker_has_its_row_with_its_other_names() -> None:
+    table = rows(REFERENCE / "options.md", "Argument")
+    assert [row[0] for row in table] == list(OURS)
+    for at, plugin in enumerate(("rerunfailures", "pytest-retry", "flaky"), start=2):
+        told = {name: row[0] for row in table for name in re.findall(r"\w+", row[at].partition(",")[0])}
+        assert told == {name: ours for name, ours in OTHERS[plugin].items() if ours}
+
+
+def test_what_may_stand_in_an_override_and_in_a_rule_is_listed() -> None:
     text = prose(REFERENCE / "options.md")
-    assert all(f"`{flag}`" in text for flag in RESUME_FLAGS)
+    of_test, of_error = ({option.name for option in some} for some in (OF_TEST, OF_ERROR))
+    (but,) = re.findall(r"all of \[Retry\]\(#retry\) but (.*?)\. ", text, re.DOTALL)
+    retry = {option.name for option in OPTIONS if option.table == "retry"}
+    assert set(re.findall(r"`(.*?)`", but)) == retry - of_test
+    (those,) = re.findall(r"\n(`retries`, [^.]*) can be set\.", text)
+    assert set(re.findall(r"`(.*?)`", those)) == of_error
+
+
+def test_the_explanation_in_the_reference_is_what_is_printed(pytester: pytest.Pytester) -> None:
+    at = [block.text for block in blocks(REFERENCE / "options.md")]
+    (shown,) = [text for text in at if text.startswith("$ pytest -q --resilience-explain")]
+    toml, python = at[at.index(shown) - 2 : at.index(shown)]
+    batch = Batch(pytester, {"pyproject.toml": toml, "test_db.py": python})
+    command, *lines = shown.splitlines()
+    run = batch.run_bare("-p", "no:asyncio", *command.split()[2:])
+    assert run.status == 0
+    assert run.lines[: len(lines)] == lines
 
 
 def test_every_outcome_has_its_row_and_says_what_it_is() -> None:
@@ -224,13 +256,14 @@ def test_python_in_the_docs_is_python_and_its_markers_are_understood(block: Bloc
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.flaky":
             # Our own session knows no marker of that name: the plugin is not active in it.
             marker = eval(ast.unparse(node).replace("flaky", "slow", 1), {"pytest": pytest})
-            policy_of(marker.mark, RetryPolicy())
+            marked(marker.mark)
 
 
 @pytest.mark.parametrize("block", blocks_of("toml"), ids=str)
 def test_toml_in_the_docs_is_a_table_that_is_accepted(block: Block) -> None:
     table = tomllib.loads(block.text)["tool"]["resilience"]
-    assert resolve({}, table).given
+    settings = resolve({}, table)
+    assert settings.sources or settings.overrides or settings.rules
 
 
 @pytest.mark.parametrize("block", blocks_of("json"), ids=str)

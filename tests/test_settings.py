@@ -1,77 +1,23 @@
 """Every setting: where its value comes from, and what is said of one that is not valid."""
 
+import dataclasses
+import json
 import re
 import sys
-from datetime import date
-from pathlib import Path
+import warnings
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_resilience.core.layers import Layer, Sourced
 from pytest_resilience.core.retry import RetryPolicy
-from pytest_resilience.settings import OPTIONS, Option, Settings, SettingsError, checked, resolve, table_in
+from pytest_resilience.settings.options import OF_ERROR, OF_TEST, OPTIONS, Option, checked
+from pytest_resilience.settings.resolved import Settings, resolve
+from pytest_resilience.settings.tables import Part
+from pytest_resilience.settings.values import SettingsError
 
-BY_KEY = {option.key: option for option in OPTIONS}
-WITH_FLAG = [option for option in OPTIONS if option.flag]
-
-# For each setting: two good values as the table and as the command line have them, and bad ones.
-GOOD: dict[str, tuple[object, object]] = {
-    "retry.retries": (3, 4),
-    "retry.delay": (1.5, 2.0),
-    "retry.backoff": ("exponential", "fixed"),
-    "retry.max-delay": (5.0, 6.0),
-    "retry.only": (["a", "b"], ["c"]),
-    "retry.except": (["a"], []),
-    "stop.after": (5, 6),
-    "stop.same-error": (7, 8),
-    "ledger.dir": ("x", "y"),
-    "ledger.durability": ("record", "process"),
-    "ledger.keep-runs": (1, 2),
-    "ledger.keep-days": (1, 2),
-    "ledger.keep-mb": (1, 2),
-    "report.summary": ("all", "none"),
-}
-NO_NUMBER = [-1, 1.5, "x", "", True, None, [], {}, 10**30, date(2026, 11, 21)]
-NO_SECONDS = [-1, -0.5, "x", "", True, None, [1], float("nan"), float("inf"), "nan", "1e400", 10**30]
-BAD: dict[str, list[object]] = {
-    "retry.retries": NO_NUMBER,
-    "retry.delay": NO_SECONDS,
-    "retry.backoff": ["expo", "Fixed", "", 3, None, ["fixed"]],
-    "retry.max-delay": NO_SECONDS,
-    "retry.only": ["(", ["a", "["], [1], 3, None, {"a": "b"}, "a{99999999999999999999}", "[[a]"],
-    "retry.except": ["*", ["a", "(?P<x"], [None]],
-    "stop.after": NO_NUMBER,
-    "stop.same-error": NO_NUMBER,
-    "ledger.dir": ["", 3, None, ["x"]],
-    "ledger.durability": ["seconds", "", 1],
-    "ledger.keep-runs": [0, *NO_NUMBER],
-    "ledger.keep-days": [0, *NO_NUMBER],
-    "ledger.keep-mb": [0, *NO_NUMBER],
-    "report.summary": ["al", "ALL", "", 1],
-}
-ALLOWED = {
-    "retry.retries": "a whole number, 0 or more",
-    "retry.delay": "a number of seconds, 0 or more",
-    "retry.backoff": "one of fixed, exponential",
-    "retry.max-delay": "a number of seconds, 0 or more",
-    "retry.only": "regular expression",
-    "retry.except": "regular expression",
-    "stop.after": "a whole number, 0 or more",
-    "stop.same-error": "a whole number, 0 or more",
-    "ledger.dir": "a text that is not empty",
-    "ledger.durability": "one of process, second, record",
-    "ledger.keep-runs": "a whole number, 1 or more",
-    "ledger.keep-days": "a whole number, 1 or more",
-    "ledger.keep-mb": "a whole number, 1 or more",
-    "report.summary": "one of all, problems, counts, none",
-}
-
-
-def table(key: str, value: object) -> dict[str, object]:
-    """The ``[tool.resilience]`` table with one value in it."""
-    name, _, rest = key.partition(".")
-    return {name: {rest: value}}
+from .values import ALLOWED, BAD, BY_KEY, GOOD, WITH_FLAG, as_kept, table
 
 
 def complaint(flags: dict[str, object] | None = None, of_table: dict[str, object] | None = None) -> str:
@@ -80,8 +26,9 @@ def complaint(flags: dict[str, object] | None = None, of_table: dict[str, object
     return str(caught.value)
 
 
-def as_kept(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def as_typed(option: Option, value: object) -> object:
+    """What pytest hands over of a flag."""
+    return str(value) if option.metavar else True
 
 
 # -- the list of options --------------------------------------------------------------------------------------------------
@@ -101,7 +48,30 @@ def test_names_flags_and_places_are_unique() -> None:
 def test_a_setting_takes_its_own_default_and_has_a_help_text(option: Option) -> None:
     assert checked(option.key, option.default, "x") == option.default
     assert option.help
-    assert bool(option.flag) is bool(option.metavar)
+    assert option.flag or not option.metavar
+
+
+def test_a_switch_is_a_setting_that_is_on_or_off() -> None:
+    switches = [option for option in WITH_FLAG if not option.metavar]
+    assert switches
+    assert all(option.default is False for option in switches)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.key)
+def test_only_settings_for_retries_may_differ_between_tests_and_errors(option: Option) -> None:
+    assert option.of == "run" or option.table == "retry"
+
+
+def test_what_may_differ_between_tests_are_the_fields_of_a_policy() -> None:
+    fields = {field.name for field in dataclasses.fields(RetryPolicy)}
+    assert {option.field for option in OF_TEST} == fields - {"min_passes", "rules"}
+    assert set(OF_ERROR) <= set(OF_TEST)
+
+
+@pytest.mark.parametrize("option", OF_TEST, ids=lambda option: option.key)
+def test_a_setting_and_the_policy_agree_on_the_default(option: Option) -> None:
+    default = getattr(RetryPolicy(), option.field)
+    assert option.default == ("" if option.name == "condition" else default)
 
 
 @pytest.mark.parametrize("option", WITH_FLAG, ids=lambda option: option.flag)
@@ -116,8 +86,9 @@ def test_every_flag_has_a_form_that_no_other_plugin_takes(option: Option) -> Non
 def test_without_anything_all_defaults_hold_and_change_no_result() -> None:
     settings = resolve({}, {})
     assert settings == Settings({option.key: option.default for option in OPTIONS})
-    assert settings.retry == RetryPolicy()
+    assert settings["retry.retries"] == 0
     assert (settings["stop.after"], settings["stop.same-error"]) == (0, 0)
+    assert {settings[f"retry.{key}"] for key in ("budget", "max-first-failures", "max-flaky")} == {"none"}
 
 
 @pytest.mark.parametrize("key", GOOD)
@@ -125,16 +96,26 @@ def test_a_value_in_the_table_comes_before_the_default(key: str) -> None:
     for value in GOOD[key]:
         settings = resolve({}, table(key, value))
         assert settings[key] == as_kept(value)
-        assert settings.given == {key}
+        assert settings.sources == {key: f"[tool.resilience.{key.partition('.')[0]}]"}
+        assert not settings.is_typed(key)
         assert all(settings[other] == BY_KEY[other].default for other in BY_KEY if other != key)
 
 
 @pytest.mark.parametrize("option", WITH_FLAG, ids=lambda option: option.flag)
 def test_a_flag_comes_before_the_table_and_is_typed_as_text(option: Option) -> None:
     in_table, typed = GOOD[option.key]
-    settings = resolve({option.key: str(typed)}, table(option.key, in_table))
+    settings = resolve({option.key: as_typed(option, typed)}, table(option.key, in_table))
     assert settings[option.key] == typed
-    assert settings.given == {option.key, option.flag}
+    assert settings.sources == {option.key: f"{option.flag} {typed}" if option.metavar else option.flag}
+    assert settings.is_typed(option.key)
+
+
+def test_a_flag_that_was_typed_under_another_name_keeps_it() -> None:
+    names = {"retry.retries": "--reruns", "retry.fail-on-flaky": "--strict"}
+    settings = resolve({"retry.retries": "2", "retry.fail-on-flaky": True}, {}, names)
+    assert settings.sources == {"retry.retries": "--reruns 2", "retry.fail-on-flaky": "--strict"}
+    with pytest.raises(SettingsError, match="--reruns two: expected a whole number"):
+        resolve({"retry.retries": "two"}, {}, names)
 
 
 @given(
@@ -150,33 +131,50 @@ def test_each_setting_comes_from_its_flag_or_the_table_or_the_default(
     for key, value in flat.items():
         name, _, rest = key.partition(".")
         nested.setdefault(name, {})[rest] = value
-    settings = resolve({key: str(value) for key, value in flags.items()}, nested)
+    settings = resolve({key: as_typed(BY_KEY[key], value) for key, value in flags.items()}, nested)
     expected = {**{key: option.default for key, option in BY_KEY.items()}, **flat, **flags}
     assert settings.values == {key: as_kept(value) for key, value in expected.items()}
-
-
-def test_the_retry_policy_is_made_of_the_retry_settings() -> None:
-    of_table = {
-        "retry": {
-            "retries": 2,
-            "delay": 1,
-            "backoff": "exponential",
-            "max-delay": 9,
-            "only": "a",
-            "except": ["b", "c"],
-        }
-    }
-    assert resolve({}, of_table).retry == RetryPolicy(
-        retries=2, delay=1.0, backoff="exponential", max_delay=9.0, only=("a",), except_=("b", "c")
-    )
+    assert settings.sources.keys() == flat.keys() | flags.keys()
 
 
 def test_only_a_typed_zero_turns_all_retries_off() -> None:
     assert resolve({"retry.retries": "0"}, {}).retries_off
     assert resolve({"retry.retries": "0"}, table("retry.retries", 3)).retries_off
+    assert resolve({"retry.retries": "0"}, {}, {"retry.retries": "--resilience-retries"}).retries_off
+    assert not resolve({"retry.retries": "0"}, {}, {"retry.retries": "--reruns"}).retries_off
     assert not resolve({"retry.retries": "1"}, {}).retries_off
     assert not resolve({}, table("retry.retries", 0)).retries_off
     assert not resolve({}, {}).retries_off
+
+
+# -- the places of a policy -----------------------------------------------------------------------------------------------
+
+NEAR = Layer("marker", {"retries": 3, "delay": 1.0, "min_passes": 2})
+FITS = Part(source="override", paths=("a",), values={"retries": 4, "jitter": True})
+
+
+def test_the_policy_of_a_test_comes_from_its_marker_flags_overrides_the_table_and_defaults() -> None:
+    settings = resolve({"retry.delay": "2", "retry.strategy": "deferred"}, table("retry.phases", "call"))
+    found = settings.places(NEAR, [FITS]).values()
+    assert found.keys() == {field.name for field in dataclasses.fields(RetryPolicy)} - {"rules"}
+    assert {name: found[name] for name in ("retries", "delay", "min_passes", "jitter", "strategy")} == {
+        "retries": Sourced(3, "marker"),
+        "delay": Sourced(1.0, "marker"),
+        "min_passes": Sourced(2, "marker"),
+        "jitter": Sourced(True, "override"),
+        "strategy": Sourced("deferred", "--retry-strategy deferred"),
+    }
+    assert found["phases"] == Sourced(("call",), "[tool.resilience.retry]")
+    assert found["refresh"] == Sourced((), "default")
+    assert settings.places().values()["min_passes"] == Sourced(1, "default")
+
+
+def test_with_all_retries_off_no_marker_override_or_rule_is_asked() -> None:
+    places = resolve({"retry.retries": "0"}, table("retry.delay", 3)).places(NEAR, [FITS])
+    found = places.values()
+    assert {one.source for one in found.values()} == {"--retries 0", "[tool.resilience.retry]", "default"}
+    assert (found["retries"].value, found["min_passes"].value) == (0, 1)
+    assert "retries" not in places.changes(Layer("rule", {"retries": 5, "delay": 1.0}))
 
 
 # -- values that are not valid ----------------------------------------------------------------------------------------------
@@ -194,7 +192,12 @@ def test_a_bad_value_in_the_table_is_named_with_its_key_and_what_is_allowed(key:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(option.key, value) for option in WITH_FLAG for value in BAD[option.key] if isinstance(value, str)],
+    [
+        (option.key, value)
+        for option in WITH_FLAG
+        for value in BAD[option.key]
+        if option.metavar and isinstance(value, str)
+    ],
 )
 def test_a_bad_value_of_a_flag_is_named_with_the_flag(key: str, value: str) -> None:
     text = complaint({key: value})
@@ -204,8 +207,10 @@ def test_a_bad_value_of_a_flag_is_named_with_the_flag(key: str, value: str) -> N
 
 def test_a_choice_names_the_nearest() -> None:
     assert complaint({"report.summary": "problem"}).endswith("did you mean 'problems'?")
-    assert complaint(of_table=table("retry.backoff", "exp")).endswith("one of fixed, exponential")
+    assert complaint(of_table=table("retry.backoff", "exp")).endswith("one of fixed, linear, exponential")
     assert complaint(of_table=table("retry.backoff", "exponental")).endswith("did you mean 'exponential'?")
+    assert complaint(of_table=table("retry.phases", ["setup", "cal"])).endswith("did you mean 'call'?")
+    assert complaint({"retry.strategy": "defer"}).endswith("did you mean 'deferred'?")
 
 
 def test_of_several_patterns_the_bad_one_is_named() -> None:
@@ -213,8 +218,15 @@ def test_of_several_patterns_the_bad_one_is_named() -> None:
     assert "'(bad' is no regular expression (missing )" in text
 
 
+@pytest.mark.parametrize(("key", "value"), [("retry.only", "[[a]"), ("retry.condition", "error is 1")])
+def test_what_python_warns_of_is_refused_where_warnings_are_ignored_too(key: str, value: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert ALLOWED[key] in complaint(of_table=table(key, value))
+
+
 def test_a_long_value_is_cut() -> None:
-    for key in ("report.summary", "retry.only"):
+    for key in ("report.summary", "retry.only", "retry.condition", "retry.phases"):
         assert len(complaint(of_table=table(key, "(" * 10_000))) < 400
 
 
@@ -223,37 +235,53 @@ def test_a_number_too_long_to_be_written_out_is_refused() -> None:
     number = 16 ** (sys.get_int_max_str_digits() + 1)
     for key in BY_KEY:
         assert ALLOWED[key] in complaint(of_table=table(key, number))
+    tables: list[dict[str, object]] = [{"override": [{"paths": number}]}, {"override": number}]
+    for of_table in (*tables, table("retry.rule", number)):
+        assert "expected " in complaint(of_table=of_table)
 
 
-# -- keys that are not known ------------------------------------------------------------------------------------------------
+# -- between processes --------------------------------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize(
-    ("of_table", "text"),
-    [
-        ({"retri": {}}, "unknown key 'retri' in [tool.resilience]; did you mean 'retry'?"),
-        ({"xyz": {}}, "unknown key 'xyz' in [tool.resilience]; known are ledger, report, retry, stop"),
-        (
-            {"retries": 2},
-            "unknown key 'retries' in [tool.resilience]; 'retries' belongs in [tool.resilience.retry]",
-        ),
-        (
-            {"stop": {"retries": 2}},
-            "unknown key 'retries' in [tool.resilience.stop]; 'retries' belongs in [tool.resilience.retry]",
-        ),
-        (
-            {"retry": {"max_delay": 2}},
-            "unknown key 'max_delay' in [tool.resilience.retry]; did you mean 'max-delay'?",
-        ),
-        ({"stop": {"xyz": 2}}, "unknown key 'xyz' in [tool.resilience.stop]; known are after, same-error"),
-        ({"retry": 3}, "retry = 3 in [tool.resilience]: expected a table"),
-        ({"retry": [{"retries": 3}]}, "retry = [{'retries': 3}] in [tool.resilience]: expected a table"),
-    ],
+PARTS = st.lists(
+    st.fixed_dictionaries(
+        {"paths": st.just(["a", "b/*.py"]) | st.just("c"), "markers": st.sampled_from(["", "a or b"])},
+        optional={option.name: st.sampled_from(GOOD[option.key]) for option in OF_TEST},
+    ),
+    max_size=3,
 )
-def test_an_unknown_key_is_told_with_the_nearest_or_the_right_place(
-    of_table: dict[str, object], text: str
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {"match": st.just("x") | st.just(["y", "\ud800"])},
+        optional={option.name: st.sampled_from(GOOD[option.key]) for option in OF_ERROR},
+    ),
+    max_size=3,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([option.key for option in WITH_FLAG]), st.integers(0, 1), max_size=3),
+    st.fixed_dictionaries(
+        {}, optional={key: st.sampled_from(values) for key, values in GOOD.items() if key[:6] == "retry."}
+    ),
+    PARTS,
+    RULES,
+)
+def test_settings_reach_another_process_as_they_are(
+    flags: dict[str, int], retry: dict[str, object], overrides: list[object], rules: list[object]
 ) -> None:
-    assert complaint(of_table=of_table) == f"RES701 config-invalid: {text}"
+    settings = resolve(
+        {key: as_typed(BY_KEY[key], GOOD[key][at]) for key, at in flags.items()},
+        {
+            "retry": {**{key.partition(".")[2]: value for key, value in retry.items()}, "rule": rules},
+            "override": overrides,
+        },
+        above=(FITS,),
+    )
+    sent = json.dumps(settings.plain()).encode("ascii")
+    arrived = Settings.from_plain(json.loads(sent))
+    assert arrived == settings
+    # A list is equal to no tuple, and 1 to both True and 1.0.
+    assert repr(arrived) == repr(settings)
 
 
 # -- any input ----------------------------------------------------------------------------------------------------------------
@@ -269,23 +297,35 @@ SCALARS = (
     | st.sampled_from(["0", "1", "fixed", "all", ".*", "[[]", "(?i)a(?x)", "\\"])
 )
 VALUES = st.recursive(SCALARS, lambda some: st.lists(some) | st.dictionaries(st.text(), some), max_leaves=5)
-NAMES = st.sampled_from(sorted({part for key in BY_KEY for part in key.split(".")})) | st.text()
+NAMES = (
+    st.sampled_from(
+        sorted({part for key in BY_KEY for part in key.split(".")} | {"rule", "match", "paths", "markers"})
+    )
+    | st.text()
+)
+PART = st.dictionaries(NAMES, VALUES, max_size=3)
 
 
 @given(
     st.dictionaries(st.sampled_from([option.key for option in WITH_FLAG]), VALUES, max_size=2),
     st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, max_size=3) | VALUES, max_size=3),
+    st.none() | VALUES | st.lists(PART, max_size=2),
+    st.none() | VALUES | st.lists(PART, max_size=2),
 )
 def test_no_input_raises_anything_but_a_settings_error(
-    flags: dict[str, object], of_table: dict[str, object]
+    flags: dict[str, object], of_table: dict[str, object], override: object, rule: object
 ) -> None:
+    if override is not None:
+        of_table["override"] = override
+    if rule is not None and isinstance(of_table.setdefault("retry", {}), dict):
+        of_table["retry"]["rule"] = rule  # type: ignore[index]
     try:
         settings = resolve(flags, of_table)
     except SettingsError:
         return
     for key, value in settings.values.items():
         assert checked(key, value, "again") == value
-    assert isinstance(settings.retry, RetryPolicy)
+    assert Settings.from_plain(json.loads(json.dumps(settings.plain()))) == settings
 
 
 @given(st.sampled_from(sorted(BY_KEY)), VALUES)
@@ -295,80 +335,3 @@ def test_a_value_is_either_refused_or_kept_for_good(key: str, value: object) -> 
     except SettingsError:
         return
     assert checked(key, kept, "x") == kept
-
-
-# -- the file -------------------------------------------------------------------------------------------------------------------
-
-
-def pyproject(folder: Path, text: str | bytes) -> Path:
-    path = folder / "pyproject.toml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
-def test_the_table_is_read_from_a_pyproject_file(tmp_path: Path) -> None:
-    path = pyproject(tmp_path, "[tool.resilience.retry]\nretries = 2\n[tool.resilience.stop]\nafter = 3\n")
-    assert table_in(path) == {"retry": {"retries": 2}, "stop": {"after": 3}}
-
-
-def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
-    assert table_in(pyproject(tmp_path, "[tool.resilience]\n")) == {}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[tool.other]\nx = 1\n",
-        "# resilience\n",
-        "tool = 'resilience'\n",
-        "[project]\nname = 'resilience'\n",
-        "this is broken, and says nothing of us [",
-    ],
-)
-def test_a_file_without_our_table_has_none(tmp_path: Path, text: str) -> None:
-    assert table_in(pyproject(tmp_path, text)) is None
-
-
-def test_a_file_that_is_not_there_has_no_table(tmp_path: Path) -> None:
-    assert table_in(tmp_path / "pyproject.toml") is None
-    assert table_in(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[tool.resilience\n",
-        "[tool.resilience]\nretry = {\n",
-        "[tool.resilience]\n[tool.resilience]\n",
-        "[tool.resilience]\nx = " + "9" * 5000,
-        "[tool.resilience]\nx = " + "[" * 100_000,
-        b"[tool.resilience]\nx = '\xff'\n",
-    ],
-    ids=["header", "value", "twice", "number", "depth", "encoding"],
-)
-def test_a_broken_file_is_told_with_its_name(tmp_path: Path, text: str | bytes) -> None:
-    path = pyproject(tmp_path, text)
-    with pytest.raises(SettingsError, match=r"^RES701 config-invalid: .*pyproject\.toml is no valid TOML: "):
-        table_in(path)
-
-
-@pytest.mark.parametrize("value", ["3", "'x'", "[]", "[{}]", "true"])
-def test_a_table_that_is_none_is_told(tmp_path: Path, value: str) -> None:
-    path = pyproject(tmp_path, f"[tool]\nresilience = {value}\n")
-    with pytest.raises(SettingsError, match=r"tool\.resilience in .*: expected a table"):
-        table_in(path)
-
-
-@given(st.binary() | st.text().map(str.encode))
-def test_no_content_of_the_file_raises_anything_but_a_settings_error(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.toml"
-    for text in (content, b"[tool.resilience]\n" + content, b"[tool]\nresilience." + content):
-        path.write_bytes(text)
-        try:
-            found = table_in(path)
-        except SettingsError:
-            continue
-        assert found is None or isinstance(found, dict)

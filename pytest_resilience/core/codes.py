@@ -53,6 +53,16 @@ class Code(Enum):
         "a fixture failed after the test ran",
         ("fix_fixture", "rerun_isolated"),
     )
+    TEST_TIMEOUT = Problem(
+        "RES104",
+        "test-timeout",
+        "error",
+        "the test was ended because it took too long",
+        ("inspect_stacks", "raise_timeout", "rerun_isolated"),
+    )
+    TEST_FLAKY = Problem(
+        "RES105", "test-flaky", "warning", "the test passed only after a retry", ("deflake", "quarantine")
+    )
     STRICT_XPASS = Problem(
         "RES106", "strict-xpass", "error", "a test that is marked to fail passed", ("edit_marker",)
     )
@@ -86,6 +96,13 @@ class Code(Enum):
     STOP_SAME_ERROR = Problem(
         "RES302", "stop-same-error", "error", "the same error came too often", ("fix_cause", "resume")
     )
+    RETRY_BUDGET_EXHAUSTED = Problem(
+        "RES305",
+        "retry-budget-exhausted",
+        "warning",
+        "the run has no retries left",
+        ("deflake", "raise_budget"),
+    )
     INTERRUPTED_BY_SIGNAL = Problem(
         "RES306", "interrupted-by-signal", "error", "the session was stopped from outside", ("resume",)
     )
@@ -95,6 +112,13 @@ class Code(Enum):
         "error",
         "pytest's --maxfail or -x was reached",
         ("fix_test_or_code", "resume"),
+    )
+    RETRY_GATE_CLOSED = Problem(
+        "RES309",
+        "retry-gate-closed",
+        "warning",
+        "too many tests failed at their first attempt to retry any",
+        ("fix_cause", "raise_limit"),
     )
     LEDGER_CORRUPT = Problem(
         "RES401", "ledger-corrupt", "warning", "bad records of the ledger were skipped", ("start_fresh",)
@@ -133,6 +157,16 @@ class Code(Enum):
         "RES506", "resume-outstanding", "error", "tests outside today's selection are still open", ("resume",)
     )
     CONFIG_INVALID = Problem("RES701", "config-invalid", "error", "a setting is not valid", ("edit_config",))
+    OPTION_CONFLICT = Problem(
+        "RES702", "option-conflict", "error", "two options contradict each other", ("edit_config",)
+    )
+    PLUGIN_CONFLICT = Problem(
+        "RES703",
+        "plugin-conflict",
+        "warning",
+        "another plugin that retries tests is active",
+        ("disable_plugin",),
+    )
     INTERNAL_ERROR = Problem(
         "RES901", "internal-error", "warning", "our own machinery failed", ("report_bug",)
     )

@@ -82,9 +82,11 @@ PHASES = ("setup", "call", "teardown")
 def of_attempt(phases: dict[str, str]) -> Outcome:
     """The outcome of one attempt from what its phases showed.
 
-    `phases` maps "setup", "call" and "teardown" to one of "passed", "failed", "skipped", "xfailed", "xpassed";
-    phases that did not happen are left out. An attempt without any phase was interrupted.
+    `phases` maps "setup", "call" and "teardown" to one of "passed", "failed", "timed_out", "skipped", "xfailed",
+    "xpassed"; phases that did not happen are left out. An attempt without any phase was interrupted.
     """
+    if "timed_out" in phases.values():
+        return Outcome.TIMED_OUT
     if phases.get("call") == "failed":
         return Outcome.FAILED
     if "failed" in phases.values():

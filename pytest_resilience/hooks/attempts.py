@@ -1,72 +1,39 @@
 """Runs each test, attempt by attempt, until its final outcome is known; only the final attempt is reported."""
 
+import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from pytest_resilience.core import outcomes
 from pytest_resilience.core.codes import Code
-from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, TestFinished
-from pytest_resilience.core.fingerprints import fingerprint
+from pytest_resilience.core.facts import AttemptStarted, TestFinished
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.core.retry import Again, Enough, RetryPolicy, text_of
-from pytest_resilience.hooks import internals
+from pytest_resilience.core.retry import Again, Enough, RetryPolicy
+from pytest_resilience.hooks import internals, repeated
+from pytest_resilience.hooks.attempt import Attempt, Course
+from pytest_resilience.hooks.deferred import Deferral, Deferred, Relay
 from pytest_resilience.hooks.journal import Journal
+from pytest_resilience.hooks.listeners import Listeners
 from pytest_resilience.hooks.subtests import Subtests
-from pytest_resilience.hooks.verdicts import attach, shown
+from pytest_resilience.hooks.timeouts import TimeLimits
+from pytest_resilience.hooks.verdicts import attach, read
+from pytest_resilience.hooks.visible import Visible
 
-# Tests replace these; we want the real ones.
+# Tests replace these; we want the real ones. Chance of our own: tests seed the one that all share.
 _sleep = time.sleep
 _clock = time.monotonic
+_chance = random.Random().random
 
 _SLICE = 0.1
-_CODES = {"setup": Code.SETUP_ERROR, "call": Code.TEST_FAILED, "teardown": Code.TEARDOWN_ERROR}
-
-
-_NOT_ASKED = Enough("")
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What one attempt at an item showed so far. `reports` are those not yet given to pytest."""
-
-    item: pytest.Item
-    hook: Any
-    number: int
-    limit: int
-    decision: Again | Enough = _NOT_ASKED
-    when: str = "setup"
-    phases: dict[str, str] = field(default_factory=dict)
-    reports: list[pytest.TestReport] = field(default_factory=list)
-    phase: str = ""
-    error: BaseException | None = None
-    strict_xpass: bool = False
-    seconds: float = 0.0
-
-    def saw(self, report: pytest.TestReport, error: BaseException | None) -> None:
-        """Take the report of a phase, to be told later."""
-        self.reports.append(report)
-        self.phases[self.when] = shown(report)
-        self.seconds += report.duration
-        if report.failed and not self.phase:
-            self.phase, self.error = self.when, error
-            self.strict_xpass = error is None and str(report.longrepr).startswith("[XPASS(strict)]")
-
-    def saw_failed_subtest(self) -> None:
-        """A subtest failed, and so did the test, whatever its own call showed."""
-        self.phases["call"] = "failed"
-        self.phase = self.phase or "call"
-
-    @property
-    def outcome(self) -> Outcome:
-        return outcomes.of_attempt(self.phases)
 
 
 class Attempts:
-    """The protocol of one test. `policy_of` gives the retry policy of an item, `key_of` its key."""
+    """The protocol of one test. `policy_of` gives the retry policy of an item, `key_of` its key.
+
+    `relay` knows who else may make an attempt that comes later. With `retries_off` nobody may want another attempt.
+    """
 
     def __init__(
         self,
@@ -74,6 +41,9 @@ class Attempts:
         journal: Journal,
         policy_of: Callable[[pytest.Item], RetryPolicy],
         key_of: Callable[[pytest.Item], str],
+        relay: Relay,
+        *,
+        retries_off: bool,
     ) -> None:
         self._journal = journal
         self._policy_of = policy_of
@@ -84,11 +54,23 @@ class Attempts:
         self._setup_only = bool(config.getoption("setuponly", False))
         self._shows_setup = bool(config.getoption("setupshow", False))
         self._subtests = Subtests()
+        self._limits = TimeLimits(config)
+        self._visible = Visible()
+        self._is_worker = hasattr(config, "workerinput")
+        self._deferred = Deferred(relay, self._give_up, is_worker=self._is_worker)
+        self._listeners = Listeners(journal.trouble, may_ask=not retries_off)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        # A hook for every report is dear: it is there only where subtests can be.
+        # Hooks are dear: each is there only where somebody needs it.
         if any(internals.may_have_subtests(item) for item in session.items):
             session.config.pluginmanager.register(self._subtests, "resilience-subtests")
+        self._listeners.count(session.config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        manager = session.config.pluginmanager
+        manager.register(self._visible, "resilience-visible")
+        manager.register(self._deferred, "resilience-deferred")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -100,30 +82,58 @@ class Attempts:
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
-    def _run(self, item: pytest.Item, hook: Any, nextitem: pytest.Item | None) -> None:
-        key, policy = self._key_of(item), self._policy_of(item)
-        before = internals.Snapshot(item) if policy.retries else None
-        seconds, number = 0.0, 1
-        while True:
-            attempt = _Attempt(item, hook, number, policy.retries + 1)
-            try:
-                self._journal.started(AttemptStarted(key=key, attempt=number))
-                self._attempt(nextitem, key, policy, attempt)
-            except BaseException as error:
-                self._journal.write(_interrupted(key, attempt, error))
-                raise
-            seconds = round(seconds + attempt.seconds, 6)
-            if isinstance(attempt.decision, Enough):
-                self._finish(key, attempt, seconds)
+    def _run(self, item: pytest.Item, hook: Any, nextitem: Any) -> None:
+        deferral = self._deferred.of(item)
+        if deferral is None:
+            course = Course(self._key_of(item), self._policy_of(item))
+        else:
+            course = deferral.course
+            self._limits.pause(item)
+            self._wait(item, deferral.due - _clock())
+            if item.session.shouldfail or item.session.shouldstop:
                 return
-            self._wait(item, attempt.decision.after)
+            self._deferred.begins(deferral)
+        before = internals.Snapshot(item) if course.limit > 1 or self._listeners.are_asked else None
+        while True:
+            is_logged = course.policy.reports == "all"
+            attempt = Attempt(item, hook, course.number, course.limit, is_logged)
+            self._visible.begin(course)
+            if is_logged:
+                repeated.count(item, course.number)
+            try:
+                self._journal.started(AttemptStarted(key=course.key, attempt=course.number))
+                self._limits.begin(item, course.number)
+                self._attempt(nextitem, course, attempt)
+            except BaseException as error:
+                self._journal.write(attempt.interrupted(course.key, error))
+                raise
+            course.seconds = round(course.seconds + attempt.seconds, 6)
+            decision = attempt.decision
+            if isinstance(decision, Enough):
+                self._finish(course, attempt)
+                return
             if before is not None:
                 before.restore(item)
-            number += 1
+            if decision.strategy != "immediate":
+                self._defer(course, attempt, decision)
+                return
+            if is_logged and not self._is_worker:
+                # Who replaces time.sleep counts on one call for each retry, as pytest-rerunfailures makes it. What
+                # stops a session without workers is a signal, and that ends the sleep.
+                _sleep(decision.after)
+            else:
+                self._wait(item, decision.after)
+            if item.session.shouldfail or item.session.shouldstop:
+                # It was stopped while we waited: the attempt that failed was the last.
+                if not is_logged:
+                    self._journal.given_up(item)
+                for problem in internals.take_down(item, None, [], self._reraise):
+                    attempt.saw_above(problem)
+                attempt.decision = Enough("the session is stopping")
+                self._finish(course, attempt)
+                return
 
-    def _attempt(
-        self, nextitem: pytest.Item | None, key: str, policy: RetryPolicy, attempt: _Attempt
-    ) -> None:
+    def _attempt(self, nextitem: Any, course: Course, attempt: Attempt) -> None:
         """Setup, call and teardown, and the decision whether another attempt follows.
 
         Reports go out as soon as the attempt is known to be the final one. That is at once when no attempt is left,
@@ -131,25 +141,32 @@ class Attempts:
         still take back.
         """
         item = attempt.item
-        armed = attempt.number <= policy.retries and not self._with_debugger
+        armed = self._listeners.are_asked or (attempt.number < attempt.limit and not self._with_debugger)
         internals.open_item(item)
-        self._subtests.begin(hold=armed)
+        is_certain = attempt.number == 1 and course.policy.min_passes == 1 and not armed
+        self._subtests.begin(hold=not is_certain)
         try:
-            self._setup_and_call(attempt, at_once=not armed and attempt.number == 1)
-            if attempt.phase:
-                if self._is_repeated(policy, attempt):
-                    self._teardown_for_another(attempt)
-                    self._tell(key, attempt)
+            self._setup_and_call(attempt, at_once=is_certain)
+            has_failed = bool(attempt.phase)
+            if has_failed:
+                if self._is_repeated(course, attempt):
+                    self._make_way(attempt, nextitem)
+                    if not self._is_vetoed(course, attempt, nextitem):
+                        self._tell(course, attempt)
                     return
                 self._release(attempt)
             stopping = item.session.shouldfail or item.session.shouldstop
-            self._phase(attempt, "teardown", nextitem=None if stopping else nextitem)
-            if attempt.phase == "teardown" and self._is_repeated(policy, attempt):
-                self._tell(key, attempt)
+            following = None if stopping else self._deferred.after(nextitem)
+            self._phase(attempt, "teardown", nextitem=following)
+            course.passes += attempt.outcome is Outcome.PASSED
+            is_open = not has_failed and (attempt.outcome.is_bad or course.policy.min_passes > 1)
+            if is_open and self._is_repeated(course, attempt):
+                self._make_way(attempt, nextitem)
+                self._tell(course, attempt)
         finally:
             internals.close_item(item)
 
-    def _setup_and_call(self, attempt: _Attempt, *, at_once: bool = False) -> None:
+    def _setup_and_call(self, attempt: Attempt, *, at_once: bool = False) -> None:
         report = self._phase(attempt, "setup")
         if at_once:
             self._release(attempt)
@@ -159,100 +176,170 @@ class Attempts:
             if not self._setup_only:
                 self._phase(attempt, "call")
                 if self._subtests.has_failed:
-                    attempt.saw_failed_subtest()
+                    attempt.saw_failed_subtest(self._subtests.error)
                 if at_once:
                     self._release(attempt)
 
-    def _phase(self, attempt: _Attempt, when: str, **arguments: Any) -> pytest.TestReport:
+    def _phase(self, attempt: Attempt, when: str, **arguments: Any) -> pytest.TestReport:
         attempt.when = when
         report, error = internals.run_phase(attempt.item, attempt.hook, when, self._reraise, **arguments)
+        if when == "teardown":
+            self._limits.pause(attempt.item)
         attempt.saw(report, error)
         return report
 
-    def _is_repeated(self, policy: RetryPolicy, attempt: _Attempt) -> bool:
-        session = attempt.item.session
-        if session.shouldfail or session.shouldstop:
-            attempt.decision = Enough("the session is stopping")
-        elif self._with_debugger:
-            attempt.decision = Enough("the debugger is on")
-        elif attempt.strict_xpass:
-            attempt.decision = Enough("a strict xpass is no flaky failure")
-        else:
-            attempt.decision = policy.decide(attempt.outcome, attempt.number, attempt.error)
+    def _is_repeated(self, course: Course, attempt: Attempt) -> bool:
+        attempt.decision = self._decide(course, attempt)
         return isinstance(attempt.decision, Again)
 
-    def _teardown_for_another(self, attempt: _Attempt) -> None:
-        """Tear down the item alone, and what failed above it: fixtures that succeeded are kept for the next attempt."""
-        item = attempt.item
-        broken = internals.failed_fixtures(item)
-        request = getattr(item, "_request", None)
-        collector = internals.broken_collector(item)
-        keep = collector.parent if collector is not None else item.parent
-        self._phase(attempt, "teardown", nextitem=keep)
-        internals.forget_fixtures(broken, request)
+    def _decide(self, course: Course, attempt: Attempt) -> Again | Enough:
+        session = attempt.item.session
+        if session.shouldfail or session.shouldstop or self._limits.has_expired(session):
+            return Enough("the session is stopping")
+        outcome = attempt.outcome
+        if self._with_debugger and outcome.is_bad:
+            return Enough("the debugger is on")
+        if attempt.strict_xpass:
+            return Enough("a strict xpass is no flaky failure")
+        chance = _chance()
+        decision = course.policy.decide(
+            outcome,
+            attempt.number,
+            attempt.error,
+            phase=attempt.phase,
+            passes=course.passes,
+            chance=chance,
+        )
+        if outcome.is_bad and self._listeners.are_asked:
+            decision = self._listeners.decide(attempt, decision, course.policy, chance)
+        if outcome.is_bad:
+            refusal = self._journal.refuses_retry(
+                course.key, attempt.number, outcome, isinstance(decision, Again)
+            )
+            if refusal and isinstance(decision, Again):
+                return Enough(refusal)
+        return decision
 
-    def _tell(self, key: str, attempt: _Attempt) -> None:
+    def _make_way(self, attempt: Attempt, nextitem: Any) -> None:
+        """Take down what another attempt makes anew: the item, what failed above it, and what is to be refreshed."""
+        item, decision = attempt.item, attempt.decision
+        assert isinstance(decision, Again)
+        node: Any = item.parent
+        if decision.strategy != "immediate":
+            node = self._deferred.after_failed(item, nextitem, decision.strategy)
+        if attempt.when != "teardown":
+            self._phase(attempt, "teardown", nextitem=node)
+        keep = None if node is None else internals.kept(item, node, scopes=decision.refresh)
+        definitions = internals.failed_fixtures(item, attempt.error)
+        definitions += internals.named_fixtures(item, decision.refresh)
+        for error in internals.take_down(item, keep, definitions, self._reraise):
+            attempt.saw_above(error)
+
+    def _is_vetoed(self, course: Course, attempt: Attempt, nextitem: Any) -> bool:
+        """Whether the teardown of a failed attempt failed with an error that is not retried: then all is torn down."""
+        error = attempt.teardown_error
+        reason = course.policy.excludes(error) if error is not None else ""
+        if error is None or not reason:
+            return False
+        self._journal.unused(course.key, attempt.number + 1)
+        attempt.decision = Enough(f"{reason} (in teardown)")
+        errors = internals.take_down(attempt.item, self._deferred.after(nextitem), [], self._reraise)
+        if errors:
+            report = internals.report_of_teardown(attempt.item, attempt.hook, [*errors, error])
+            attempt.reports[-1] = report
+        return True
+
+    def _tell(self, course: Course, attempt: Attempt) -> None:
         """Make what the attempt showed durable and known, before the next attempt begins."""
-        ended = self._ended(key, attempt)
+        ended = attempt.ended(course.key, self._root)
         self._journal.write(ended)
-        self._journal.retried(attempt.item, ended)
+        course.went_on(ended)
+        strategy = attempt.decision.strategy if isinstance(attempt.decision, Again) else "immediate"
+        is_shown = attempt.is_logged and strategy == "immediate"
+        if is_shown:
+            self._log(attempt)
+        self._journal.retried(attempt.item, ended, strategy, is_shown=is_shown)
+        if self._listeners.are_told:
+            self._listeners.finished(attempt, is_final=False)
 
-    def _release(self, attempt: _Attempt) -> None:
+    def _log(self, attempt: Attempt) -> None:
+        """Give pytest the reports of an attempt that another follows, as pytest-rerunfailures does."""
+        for report in attempt.reports:
+            # A pass that is repeated, because more are wanted, is none that counts.
+            has_failed = report.failed or report.when == (attempt.phase or "call")
+            told = repeated.marked(report, attempt.number, has_failed=has_failed)
+            attempt.hook.pytest_runtest_logreport(report=told)
+
+    def _release(self, attempt: Attempt) -> None:
         for report in attempt.reports:
             if report.when == "call":
                 self._subtests.release(attempt.item)
+            if report.failed and attempt.outcome is Outcome.TIMED_OUT and read(report) is None:
+                self._attach_timeout(report, attempt)
+            if attempt.is_logged:
+                repeated.number(report, attempt.number)
             attempt.hook.pytest_runtest_logreport(report=report)
         attempt.reports.clear()
 
-    def _finish(self, key: str, attempt: _Attempt, seconds: float) -> None:
+    def _attach_timeout(self, report: pytest.TestReport, attempt: Attempt) -> None:
+        """Let the report of the phase that took too long say so: the last report alone carries the final outcome."""
+        key = self._key_of(attempt.item)
+        finished = TestFinished(key=key, outcome=attempt.outcome, attempts=attempt.number)
+        attach(report, finished, attempt.ended(key, self._root))
+
+    def _defer(self, course: Course, attempt: Attempt, decision: Again) -> None:
+        """Let the next attempt come later. Until then no frame of the test is kept, and nothing that it holds."""
+        attempt.told = attempt.ended(course.key, self._root)
+        attempt.error = attempt.teardown_error = None
+        attempt.reports = self._subtests.merged_into(attempt.reports)
+        due = _clock() + decision.after
+        self._deferred.put(
+            Deferral(item=attempt.item, course=course, strategy=decision.strategy, due=due, failed=attempt)
+        )
+
+    def _give_up(self, deferral: Deferral) -> None:
+        """The session ends before the next attempt of a test: the attempt that failed was its last."""
+        item, attempt = deferral.item, deferral.failed
+        assert attempt is not None
+        attempt.decision = Enough("the session ended before another attempt")
+        self._subtests.begin(hold=False)
+        self._journal.given_up(item)
+        attempt.hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        self._finish(deferral.course, attempt)
+        attempt.hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _finish(self, course: Course, attempt: Attempt) -> None:
         """Write the final outcome, then report: who has seen a report finds the outcome in the ledger."""
         last = attempt.outcome
-        final = outcomes.of_test(last, had_bad_attempt=attempt.number > 1)
-        finished = TestFinished(key=key, outcome=final, attempts=attempt.number, seconds=seconds)
+        final, reproach = course.policy.verdict(last, passes=course.passes, is_marred=course.is_marred)
+        finished = TestFinished(
+            key=course.key, outcome=final, attempts=attempt.number, seconds=course.seconds
+        )
         # A plain pass needs no record of its own; a skip that made a failed test flaky does.
         is_told = final.is_bad or (final is Outcome.FLAKY and last is not Outcome.PASSED)
-        ended = self._ended(key, attempt) if is_told else None
+        ended = attempt.ended(course.key, self._root) if is_told else None
+        if ended is not None and reproach:
+            ended = course.reproached(ended, reproach)
+            if not last.is_bad:
+                attempt.blame(f"{Code.TEST_FLAKY}: {ended.message}")
         if ended is not None:
             self._journal.write(ended)
         self._journal.write(finished)
-        if final is not Outcome.PASSED:
+        if final is not Outcome.PASSED or attempt.number > 1 or course.key != attempt.item.nodeid:
             attach(attempt.reports[-1], finished, ended)
-        elif key != attempt.item.nodeid:
-            attach(attempt.reports[-1], finished)
         if attempt.number > 1:
             attempt.reports[-1].user_properties += [
                 ("resilience_outcome", final.value),
                 ("resilience_attempts", attempt.number),
             ]
-            if last is Outcome.PASSED:
+            if final is Outcome.FLAKY and last is Outcome.PASSED:
                 for report in attempt.reports:
                     if report.when == "call":
                         attach(report, finished)
         self._release(attempt)
         self._journal.finished(finished, ended)
-
-    def _ended(self, key: str, attempt: _Attempt) -> AttemptEnded:
-        code = Code.STRICT_XPASS if attempt.strict_xpass else _CODES.get(attempt.phase)
-        error = attempt.error
-        if error is not None:
-            kind, text = type(error).__name__, text_of(error)
-        elif attempt.strict_xpass:
-            kind, text = "XPASS(strict)", ""
-        else:
-            kind, text = ("Failed", "a subtest failed") if attempt.phase else (attempt.outcome.value, "")
-        return AttemptEnded(
-            key=key,
-            attempt=attempt.number,
-            outcome=attempt.outcome,
-            phase=attempt.phase,
-            seconds=round(attempt.seconds, 6),
-            code=code.code if code is not None else "",
-            fingerprint=fingerprint(kind, text, _place(error, self._root)),
-            message=f"{kind}: {text}" if text else kind,
-            limit=attempt.limit,
-            again=attempt.decision.why,
-            wait=attempt.decision.after if isinstance(attempt.decision, Again) else 0.0,
-        )
+        if self._listeners.are_told:
+            self._listeners.finished(attempt, is_final=True)
 
     @staticmethod
     def _wait(item: pytest.Item, seconds: float) -> None:
@@ -260,27 +347,3 @@ class Attempts:
         until = _clock() + seconds
         while (left := until - _clock()) > 0 and not (item.session.shouldfail or item.session.shouldstop):
             _sleep(min(left, _SLICE))
-
-
-def _interrupted(key: str, attempt: _Attempt, error: BaseException) -> AttemptEnded:
-    return AttemptEnded(
-        key=key,
-        attempt=attempt.number,
-        outcome=Outcome.INTERRUPTED,
-        phase=attempt.when,
-        seconds=round(attempt.seconds, 6),
-        code=Code.INTERRUPTED_BY_SIGNAL.code,
-        message=f"{type(error).__name__}: {text_of(error)}".removesuffix(": "),
-    )
-
-
-def _place(error: BaseException | None, root: str) -> str:
-    """The innermost frame inside the project, as ``path:function``, empty when there is none."""
-    place = ""
-    traceback: Any = error.__traceback__ if error is not None else None
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if code.co_filename.startswith(root) and "site-packages" not in code.co_filename:
-            place = f"{code.co_filename[len(root) :]}:{code.co_name}"
-        traceback = traceback.tb_next
-    return place

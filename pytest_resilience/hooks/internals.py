@@ -1,15 +1,25 @@
 """All that touches the private parts of pytest and xdist: one file to mend when they change."""
 
+import faulthandler
+import json
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Collection, Iterable
+from contextlib import nullcontext, suppress
+from functools import partial
 from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from _pytest import faulthandler as stack_dumps
 from _pytest._io.saferepr import saferepr
+from _pytest.junitxml import xml_key
+from _pytest.mark import MarkMatcher
+from _pytest.mark.expression import Expression
 from _pytest.runner import check_interactive_exception, show_test_item
+
+from pytest_resilience.core.errors import causes
 
 # The counts of failed subtests, None where pytest has no subtests (before 9).
 _FAILED_SUBTESTS: Any = None
@@ -18,7 +28,9 @@ with suppress(ImportError):
 
     _FAILED_SUBTESTS = failed_subtests_key
 
+# Our messages between a worker and its controller, and those of a worker that cannot wait for the controller's loop.
 EVENT = "resilience"
+URGENT = "resilience-urgent"
 
 
 def is_taken(parser: pytest.Parser, flag: str) -> bool:
@@ -76,39 +88,97 @@ def show_setup(item: pytest.Item, *, add_space: bool) -> None:
         show_test_item(item)  # type: ignore[call-arg]
 
 
-def failed_fixtures(item: pytest.Item) -> list[Any]:
-    """The fixture definitions of an item, of any scope, whose setup failed: pytest caches the exception."""
-    info = getattr(item, "_fixtureinfo", None)
-    definitions = (
-        [one for group in info.name2fixturedefs.values() for one in group] if info is not None else []
-    )
-    request = getattr(item, "_request", None)
-    definitions += list(getattr(request, "_fixture_defs", {}).values()) if request else []
-    failed = []
-    for definition in definitions:
-        cached = getattr(definition, "cached_result", None)
-        if cached is not None and cached[2] is not None and definition not in failed:
-            failed.append(definition)
-    return failed
+def failed_fixtures(item: pytest.Item, error: BaseException | None) -> list[Any]:
+    """The fixture definitions, of any scope, whose setup failed and would fail the next attempt as well.
 
-
-def forget_fixtures(definitions: list[Any], request: Any) -> None:
-    """Finish fixtures whose setup failed, with all that depends on them, so that the next attempt makes them anew.
-
-    An error of a finalizer belongs to an attempt that failed already, and the next one begins all the same.
+    To be asked when the item is torn down. pytest keeps the exception of a setup for the rest of its scope; from one
+    that raised what pytest does not keep (SystemExit) it keeps finalizers, and stumbles over them. Fixtures that a
+    test got by ``getfixturevalue`` are known by `error`, with which the attempt failed.
     """
-    for definition in definitions:
-        with suppress(Exception):
-            definition.finish(request)
+    info = getattr(item, "_fixtureinfo", None)
+    closure = [one for group in info.name2fixturedefs.values() for one in group] if info is not None else []
+    errors = list(causes(error)) if error is not None else []
+    return [one for one in _all_fixtures(item.session) if _is_left(one, closure, errors)]
 
 
-def broken_collector(item: pytest.Item) -> pytest.Collector | None:
-    """The collector whose own setup raised, None when all are well: pytest keeps the exception for its items."""
+def _is_left(definition: Any, closure: list[Any], errors: list[BaseException]) -> bool:
+    cached = definition.cached_result
+    if cached is None:
+        return bool(definition._finalizers)
+    raised = cached[2]
+    return raised is not None and (definition in closure or any(raised[0] is one for one in errors))
+
+
+def _all_fixtures(session: pytest.Session) -> list[Any]:
+    manager: Any = session._fixturemanager
+    if hasattr(manager, "_get_all_fixture_defs"):  # since pytest 9.2
+        return list(manager._get_all_fixture_defs())
+    return [one for group in manager._arg2fixturedefs.values() for one in group]
+
+
+def fixtures_named(item: pytest.Item, name: str) -> list[Any]:
+    """The fixture definitions of a name that an item can see, with those which they override; often none."""
+    return list(item.session._fixturemanager.getfixturedefs(name, item) or ())
+
+
+def named_fixtures(item: pytest.Item, names: Collection[str]) -> list[Any]:
+    """The fixture definitions of these names that an item uses and that are set up, the last that was first."""
+    request = getattr(item, "_request", None)
+    in_use = list(getattr(request, "_fixture_defs", ())) if request else []
+    last_first = [name for name in reversed(in_use) if name in names]
+    definitions = [one for name in last_first for one in fixtures_named(item, name)]
+    return [one for one in definitions if one.cached_result is not None]
+
+
+def kept(item: pytest.Item, node: Any, *, scopes: Iterable[str]) -> Any:
+    """What stays set up when an item makes way for another attempt: `node` and what is above it, at most.
+
+    Collectors whose own setup raised go, because pytest keeps the exception for their items, and so does what is
+    within one of the scopes ("class", "module", "session"). None is for nothing.
+    """
     stack = item.session._setupstate.stack
-    for node in item.listchain()[:-1]:
-        if node in stack and stack[node][1] is not None:
-            return node  # type: ignore[return-value]
-    return None
+    kinds = {"class": pytest.Class, "module": pytest.Module, "session": pytest.Session}
+    goes = tuple(kinds[scope] for scope in scopes if scope in kinds)
+    chain = node.listchain()
+    for at, one in enumerate(chain):
+        if one in stack and one is not item and (stack[one][1] is not None or isinstance(one, goes)):
+            return chain[at - 1] if at else None
+    return node
+
+
+def take_down(
+    item: pytest.Item, keep: Any, definitions: list[Any], reraise: tuple[type[BaseException], ...]
+) -> list[BaseException]:
+    """Take down what an item that is torn down has left above itself: all but `keep`, and some fixtures of it.
+
+    What depends on a fixture is finished before it. Returns the errors; raises what is in `reraise`.
+    """
+    request = getattr(item, "_request", None)
+    steps = [partial(item.session._setupstate.teardown_exact, keep)]
+    steps += [partial(_finish, one, request) for one in definitions if request]
+    # Outside of the phases nothing is captured.
+    capture: Any = item.config.pluginmanager.get_plugin("capturemanager")
+    with capture.item_capture("teardown", item) if capture is not None else nullcontext():
+        calls = [pytest.CallInfo.from_call(step, when="teardown", reraise=reraise) for step in steps]
+    return [call.excinfo.value for call in calls if call.excinfo is not None]
+
+
+def report_of_teardown(item: pytest.Item, hook: Any, errors: list[BaseException]) -> pytest.TestReport:
+    """The report of a teardown that failed with several errors, as pytest tells of several finalizers that fail."""
+
+    def fail() -> None:
+        raise BaseExceptionGroup("errors during test teardown", errors) from None
+
+    call = pytest.CallInfo.from_call(fail, when="teardown")
+    report: pytest.TestReport = hook.pytest_runtest_makereport(item=item, call=call)
+    return report
+
+
+def _finish(definition: Any, request: Any) -> None:
+    if definition.cached_result is None:
+        # For pytest it is finished; its finalizers are not.
+        definition.cached_result = (None, None, None)
+    definition.finish(request)
 
 
 class Snapshot:
@@ -163,9 +233,26 @@ def may_have_subtests(item: pytest.Item) -> bool:
     return "subtests" in getattr(item, "fixturenames", ()) or isinstance(item, _unittest_item())
 
 
+def is_strict_xpass(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> bool:
+    """Whether a report says that a test passed which is marked to fail: by xfail, or by unittest's expectedFailure."""
+    if error is None:
+        return str(report.longrepr).startswith("[XPASS(strict)]")
+    is_said_by_unittest = isinstance(item, _unittest_item()) and isinstance(error, pytest.fail.Exception)
+    return is_said_by_unittest and str(error).startswith("Unexpected success")
+
+
 def _unittest_item() -> type:
     module = sys.modules.get("_pytest.unittest")
     return module.TestCaseFunction if module is not None else type(None)
+
+
+def marker_expression(expression: str) -> Callable[[pytest.Item], bool]:
+    """Whether an item has the markers that an expression as for ``-m`` asks for. Raises ValueError."""
+    try:
+        compiled = Expression.compile(expression)
+    except Exception as error:
+        raise ValueError(str(error)) from None
+    return lambda item: compiled.evaluate(MarkMatcher.from_markers(item.iter_markers()))
 
 
 # -- the terminal --------------------------------------------------------------------------------------------------
@@ -184,6 +271,24 @@ def count(reporter: pytest.TerminalReporter, category: str, nodeids: Iterable[st
         reporter.stats.setdefault(category, []).extend(entries)
         with suppress(AttributeError):
             reporter._set_main_color()
+
+
+def discount(reporter: pytest.TerminalReporter, category: str, nodeid: str) -> None:
+    """Take one of the entries for a test out of a category of pytest's last line."""
+    entries = reporter.stats.get(category, [])
+    at = next((at for at, entry in enumerate(entries) if entry.nodeid == nodeid), None)
+    if at is not None:
+        del entries[at]
+
+
+def hide_from_junit(config: pytest.Config, is_hidden: Callable[[pytest.TestReport], bool]) -> None:
+    """Keep reports from pytest's JUnit file, which makes a test of each attempt that comes to its teardown."""
+    xml = config.stash.get(xml_key, None)
+    for implementation in config.hook.pytest_runtest_logreport.get_hookimpls():
+        if xml is not None and implementation.plugin is xml:
+            implementation.function = lambda report: (  # type: ignore[misc]
+                None if is_hidden(report) else xml.pytest_runtest_logreport(report)
+            )
 
 
 def say_why_interrupted(reporter: pytest.TerminalReporter, reason: str) -> None:
@@ -205,12 +310,12 @@ def interactor(config: pytest.Config) -> Any:
     return None
 
 
-def send_event(config: pytest.Config, text: str) -> None:
+def send_event(config: pytest.Config, text: str, name: str = EVENT) -> None:
     """Send a message of ours to the controller; quiet when it is gone."""
     channel = interactor(config)
     if channel is not None:
         with suppress(OSError):
-            channel.sendevent(EVENT, text=text)
+            channel.sendevent(name, text=text)
 
 
 def send_plain_values(config: pytest.Config) -> None:
@@ -250,10 +355,19 @@ def _plain(value: Any, depth: int = 0) -> Any:
 _DEEPEST = 50
 
 
-def listen(config: pytest.Config, heard: Callable[[str], None]) -> None:
-    """Call `heard` with each message of ours from the controller, in execnet's thread, then end the worker's queue.
+def as_text(plain: Any) -> str:
+    """What pytest made serialisable as JSON, whatever other plugins put into it."""
+    try:
+        return json.dumps(plain, skipkeys=True, default=saferepr)
+    except (ValueError, RecursionError):
+        return json.dumps(_plain(plain), skipkeys=True, default=saferepr)
 
-    To be called before the worker's loop begins: that is when the channel takes the handler.
+
+def listen(config: pytest.Config, heard: Callable[[str], bool], cut_off: Callable[[], None]) -> None:
+    """Call `heard` with each message of ours from the controller, in execnet's thread; True ends the worker's queue.
+
+    `cut_off` is called there when nothing more can come. To be called before the worker's loop begins: that is when
+    the channel takes the handler.
     """
     channel = interactor(config)
     if channel is None:
@@ -262,12 +376,47 @@ def listen(config: pytest.Config, heard: Callable[[str], None]) -> None:
 
     def handle(command: Any) -> None:
         if type(command) is tuple and command[0] == EVENT:
-            heard(command[1]["text"])
-            inner(("shutdown", {}))  # wakes a worker that waits for its next test
+            if heard(command[1]["text"]):
+                inner(("shutdown", {}))  # wakes a worker that waits for its next test
             return
+        if type(command) is not tuple:
+            cut_off()
         inner(command)
 
     channel.handle_command = handle
+
+
+def send_values(config: pytest.Config, name: str, **values: Any) -> None:
+    """Send an event of ours to the controller; quiet when it is gone."""
+    channel = interactor(config)
+    if channel is not None:
+        with suppress(OSError):
+            channel.sendevent(name, **values)
+
+
+def obey(config: pytest.Config, name: str, heard: Callable[[str], None]) -> None:
+    """Call `heard` with the text of each command of this name, in execnet's thread. To be called before the loop."""
+    channel = interactor(config)
+    inner = channel.handle_command
+
+    def handle(command: Any) -> None:
+        if type(command) is tuple and command[0] == name:
+            heard(command[1]["text"])
+        else:
+            inner(command)
+
+    channel.handle_command = handle
+
+
+def set_running(config: pytest.Config, index: int) -> None:
+    """Make the item at this index the one that xdist takes reports for."""
+    interactor(config).item_index = index
+
+
+def origin(config: pytest.Config) -> dict[str, str]:
+    """What xdist puts on a report to say where it comes from."""
+    channel = interactor(config)
+    return {"worker_id": channel.workerid, "testrun_uid": channel.testrunuid}
 
 
 # -- the controller's side of xdist --------------------------------------------------------------------------------
@@ -278,16 +427,24 @@ def dsession(config: pytest.Config) -> Any:
     return config.pluginmanager.get_plugin("dsession")
 
 
-def tap(node: Any, config: pytest.Config, heard: Callable[[Any, str], None]) -> None:
+def tap(
+    node: Any,
+    config: pytest.Config,
+    heard: Callable[[Any, str], None],
+    heard_urgent: Callable[[Any, str], None],
+) -> None:
     """Call `heard(node, text)`, in the controller's loop, with each message of ours from a worker.
 
     xdist raises at events that it does not know. They go through its queue, so their order with reports is kept.
+    Urgent ones go to `heard_urgent` as they come, in the execnet thread of that worker: it must not raise.
     """
     inner = node.process_from_remote
 
     def process(event: Any) -> None:
         if type(event) is tuple and event[0] == EVENT:
             node.notify_inproc(EVENT, node=node, text=event[1]["text"])
+        elif type(event) is tuple and event[0] == URGENT:
+            heard_urgent(node, event[1]["text"])
         else:
             inner(event)
 
@@ -296,24 +453,31 @@ def tap(node: Any, config: pytest.Config, heard: Callable[[Any, str], None]) -> 
     if session is not None:
         session.worker_resilience = lambda node, text: heard(node, text)
     send = node.sendcommand
+    # Answers to urgent messages are sent by another thread than the commands of the loop.
+    lock = threading.Lock()
 
     def send_to_the_living(name: str, **arguments: Any) -> None:
         # xdist 3.8 ends with an internal error when a worker died a moment ago; its end is on the way in the queue.
-        with suppress(OSError):
+        with suppress(OSError), lock:
             send(name, **arguments)
 
     node.sendcommand = send_to_the_living
 
 
-def stop_workers(config: pytest.Config, reason: str) -> None:
-    """Make every worker stop after the test it runs, and the controller when all have."""
+def send_command(node: Any, text: str) -> None:
+    """Send a message of ours to a worker; quiet when it is gone."""
+    with suppress(OSError):
+        node.sendcommand(EVENT, text=text)
+
+
+def stop_workers(config: pytest.Config, reason: str, text: str) -> None:
+    """Make every worker stop after the test it runs, by the message `text`, and the controller when all have."""
     session = dsession(config)
     if session is None:
         return
     session.shouldstop = reason
     for node in list(session._active_nodes):
-        with suppress(OSError):
-            node.sendcommand(EVENT, text=reason)
+        send_command(node, text)
 
 
 def after_failures(config: pytest.Config, stopped: Callable[[str], None]) -> None:
@@ -330,6 +494,85 @@ def after_failures(config: pytest.Config, stopped: Callable[[str], None]) -> Non
             stopped(str(session.shouldstop))
 
     session._handlefailures = handle
+
+
+def hear(node: Any, config: pytest.Config, name: str, heard: Callable[[Any, dict[str, Any]], None]) -> None:
+    """Call `heard(node, values)`, in the controller's loop and in order, with each event of this name from a worker."""
+    inner = node.process_from_remote
+
+    def process(event: Any) -> None:
+        if type(event) is tuple and event[0] == name:
+            node.notify_inproc(name, node=node, values=event[1])
+        else:
+            inner(event)
+
+    node.process_from_remote = process
+    setattr(dsession(config), f"worker_{name}", heard)
+
+
+def precede_tests(node: Any, name: str, texts: Callable[[Any, list[int]], list[str]]) -> None:
+    """Before each command to run tests, send commands of our own: `texts` makes them of the worker and the indexes."""
+    inner = node.sendcommand
+
+    def send(command: str, **arguments: Any) -> None:
+        if command == "runtests":
+            for text in texts(node, arguments["indices"]):
+                inner(name, text=text)
+        inner(command, **arguments)
+
+    node.sendcommand = send
+
+
+def ask_before_end(node: Any, may_end: Callable[[Any], bool]) -> None:
+    """Before a worker is told that nothing more follows, ask whether it may be."""
+    inner = node.shutdown
+
+    def shutdown() -> None:
+        # A worker that sends what cannot be read is told so by the thread that hears it, and must end.
+        if threading.current_thread() is not threading.main_thread() or may_end(node):
+            inner()
+
+    node.shutdown = shutdown
+
+
+class Pool:
+    """The workers of a session of xdist, and its scheduler."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def workers(self) -> list[Any]:
+        """All that have not ended, those included that are still starting."""
+        return list(dsession(self._config)._active_nodes)
+
+    def may_grow(self) -> bool:
+        """Whether another worker can be started: not when the session is stopping, nor after too many crashes."""
+        return not dsession(self._config).shouldstop and not restart_limit(self._config)
+
+    def has_nothing_for_another(self, scheduler: Any) -> bool:
+        """Whether a worker that comes now would get no tests from this scheduler of xdist."""
+        left_by_the_dead = getattr(scheduler, "_removed2pending", None)
+        return bool(scheduler.tests_finished if left_by_the_dead is None else not left_by_the_dead)
+
+    def start(self, like: Any) -> Any:
+        """Start another worker, which does not count as a restart. Raises what the system raises when it cannot be."""
+        session = dsession(self._config)
+        node = session._clone_node(like)
+        session.shuttingdown = False
+        return node
+
+    @property
+    def scheduler(self) -> Any:
+        """Who decides which worker runs what; another one can be put in its place."""
+        return dsession(self._config).sched
+
+    @scheduler.setter
+    def scheduler(self, scheduler: Any) -> None:
+        dsession(self._config).sched = scheduler
+
+    def report_crash(self, nodeid: str, node: Any) -> None:
+        """Report that a worker died while it ran a test that xdist took for done."""
+        dsession(self._config).handle_crashitem(nodeid, node)
 
 
 def end_workers_within(config: pytest.Config, seconds: float) -> None:
@@ -358,3 +601,43 @@ def exit_of_worker(node: Any) -> int | None:
         return int(process.wait(timeout=2))
     except Exception:
         return None
+
+
+# -- time limits ---------------------------------------------------------------------------------------------------
+
+
+def timeout_plugin(config: pytest.Config) -> Any:
+    """pytest-timeout, under the name of its entry point or of its module; None when it is not loaded."""
+    manager = config.pluginmanager
+    return manager.get_plugin("timeout") or manager.get_plugin("pytest_timeout")
+
+
+def arm_timeout(plugin: Any, item: pytest.Item) -> None:
+    """Start the timer of an item anew, as pytest-timeout does before its setup: not for a limit of the call alone."""
+    settings = plugin._get_item_settings(item)
+    if settings.timeout is not None and settings.timeout > 0 and settings.func_only is False:
+        item.config.hook.pytest_timeout_cancel_timer(item=item)
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=settings)
+
+
+def session_timeout(plugin: Any, config: pytest.Config) -> tuple[float, str]:
+    """When pytest-timeout ends the session, in seconds since the epoch, 0 for never; and what it says then."""
+    seconds = config.stash[plugin.SESSION_TIMEOUT_KEY]
+    return config.stash[plugin.SESSION_EXPIRE_KEY], f"session-timeout: {seconds} sec exceeded"
+
+
+def seconds_to_dump(config: pytest.Config) -> float:
+    """After how many seconds of a test pytest dumps all stacks, 0 for never. A number that is none is its to refuse."""
+    with suppress(ValueError):
+        return stack_dumps.get_timeout_config_value(config)
+    return 0.0
+
+
+def arm_dump(config: pytest.Config) -> None:
+    """Have the stacks dumped as pytest does when a test begins; it can end the process then since pytest 9."""
+    is_last = getattr(stack_dumps, "get_exit_on_timeout_config_value", lambda config: False)
+    faulthandler.dump_traceback_later(
+        seconds_to_dump(config),
+        exit=is_last(config),
+        file=config.stash[stack_dumps.fault_handler_stderr_fd_key],
+    )

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,10 +30,12 @@ from pytest_resilience.core.keys import file_of
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
+from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.history import CannotResume, Past, plan_from, to_resume
 from pytest_resilience.hooks import choice as choices
 from pytest_resilience.hooks import internals
 from pytest_resilience.hooks.choice import Choice
+from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.contents import Contents
@@ -40,7 +43,13 @@ from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.retention import Limits, prune
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, new_run_id, run_key
 from pytest_resilience.ledger.segments import Segment
-from pytest_resilience.settings import Settings
+from pytest_resilience.settings.resolved import Settings
+
+if TYPE_CHECKING:
+    from pytest_resilience.hooks.allowance import Allowance
+
+# The exit status of a run that is green but for its flaky tests, as pytest-rerunfailures has it too.
+FLAKY_STATUS = 7
 
 # Tests replace these; we want the real ones.
 _now = time.time
@@ -69,6 +78,9 @@ class Owner:
         self.late: list[str] = []
         self.is_open = False
         self.is_selected = False
+        self._has_reproached = False
+        self.allowance: Allowance | None = None
+        self._tolerance = Tolerance(is_none=settings["retry.fail-on-flaky"], most=settings["retry.max-flaky"])
         limits = settings["stop.after"], settings["stop.same-error"]
         self._thresholds: list[Threshold] = [ConsecutiveFailures(limits[0])] if limits[0] else []
         self._thresholds += [SameError(limits[1])] if limits[1] else []
@@ -222,6 +234,11 @@ class Owner:
             *_of_fate(collected.gone, "gone"),
         ]
         done = SelectionDone(total=len(keys) + len(collected.carried) + len(collected.held), copies=copies)
+        if is_limited(self.settings.values):
+            # Only then is it worth the time that the import takes.
+            from pytest_resilience.hooks.allowance import Allowance
+
+            self.allowance = Allowance(self.settings, done.total)
         for inherited in self.plan.inherited():
             self.run.observe(inherited)
         for selected in facts:
@@ -278,9 +295,15 @@ class Owner:
     # -- the end --------------------------------------------------------------------------------------------------
 
     def exit_status(self, status: int) -> int:
-        """The exit status of the session, given pytest's. A run with outstanding tests is never 0."""
+        """The exit status of the session, given pytest's, or one that was made of it before.
+
+        A run with outstanding tests is never 0, and neither is one with more flaky tests than are tolerated.
+        """
         if self.is_rehearsal:
             return status
+        if status == FLAKY_STATUS and self._has_reproached:
+            status = pytest.ExitCode.OK
+        green = FLAKY_STATUS if self.reproach() else pytest.ExitCode.OK
         counts = self.run.counts()
         stopped = self.decision is not None and self.decision.code in _THRESHOLDS
         if stopped and status in (
@@ -293,10 +316,15 @@ class Owner:
         if status == pytest.ExitCode.NO_TESTS_COLLECTED and self.plan.parent and self.is_selected:
             if is_open:
                 return pytest.ExitCode.TESTS_FAILED
-            return pytest.ExitCode.OK if counts else status
+            return green if counts else status
         if status == pytest.ExitCode.OK and is_open:
             return pytest.ExitCode.TESTS_FAILED
-        return status
+        self._has_reproached = status == pytest.ExitCode.OK and green == FLAKY_STATUS
+        return green if status == pytest.ExitCode.OK else status
+
+    def reproach(self) -> str:
+        """What is said of too many flaky tests, those carried over included; empty when they are tolerated."""
+        return self._tolerance.reproach(self.run)
 
     def settle(self) -> None:
         """Take what was written and not told any more: by workers that died, or when a signal came in between."""

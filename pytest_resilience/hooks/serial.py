@@ -2,7 +2,10 @@
 
 import pytest
 
+from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.hooks.session import stop_serial
@@ -29,12 +32,37 @@ class Serial:
         """Make a fact durable and known."""
         self._owner.write(fact)
 
-    def retried(self, item: pytest.Item, ended: AttemptEnded) -> None:
+    def refuses_retry(self, key: str, attempt: int, outcome: Outcome, is_wanted: bool) -> str:
+        """Ask the owner."""
+        allowance = self._owner.allowance
+        if allowance is None:
+            return ""
+        return allowance.refuses(self._owner.writer, key, attempt, outcome, is_wanted=is_wanted)
+
+    def unused(self, key: str, attempt: int) -> None:
+        """Give it back."""
+        if self._owner.allowance is not None:
+            self._owner.allowance.give_back(self._owner.writer, key, attempt)
+
+    def trouble(self, code: Code, text: str) -> None:
+        """Have it told at the end."""
+        self._owner.warn(code, text)
+
+    def retried(
+        self, item: pytest.Item, ended: AttemptEnded, strategy: Strategy, *, is_shown: bool = False
+    ) -> None:
         """Show the attempt."""
-        self._terminal.retried(item.nodeid, ended)
+        if not is_shown:
+            self._terminal.retried(item.nodeid, ended, strategy)
+
+    def given_up(self, item: pytest.Item) -> None:
+        """Count the attempt no longer as one that was followed by another."""
+        self._terminal.given_up(item.nodeid)
 
     def finished(self, finished: TestFinished, ended: AttemptEnded | None) -> None:
         """Stop after this test when a threshold says so."""
+        if self._owner.allowance is not None and finished.outcome is Outcome.PASSED:
+            self._owner.allowance.passed(finished.key)
         decision = self._owner.observe(finished, ended)
         if decision is not None:
             stop_serial(self._owner, decision)

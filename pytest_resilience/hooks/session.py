@@ -1,5 +1,7 @@
 """The life of a run, as the owner's hooks see it: opened before anything else, closed after everything else."""
 
+import json
+
 import pytest
 
 from pytest_resilience.core.codes import Code, told
@@ -81,4 +83,5 @@ def stop_serial(owner: Owner, decision: DecisionTaken) -> None:
 
 def stop_workers(owner: Owner, decision: DecisionTaken) -> None:
     """Stop every worker after the test that it runs."""
-    internals.stop_workers(owner.config, stop_reason(decision))
+    reason = stop_reason(decision)
+    internals.stop_workers(owner.config, reason, json.dumps({"stop": reason}))

@@ -1,5 +1,6 @@
 """Subtests: their reports come while the test still runs, before anybody knows whether it is retried."""
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -26,14 +27,26 @@ class Subtests:
 
     def __init__(self) -> None:
         self.has_failed = False
+        self.error: BaseException | None = None
         self._is_holding = False
         self._held: list[tuple[pytest.TestReport, Any]] = []
 
     def begin(self, *, hold: bool) -> None:
         """A new attempt begins; what is still held belongs to an attempt that is not the final one."""
         self.has_failed = False
+        self.error = None
         self._is_holding = hold
         self._held.clear()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        # Of subtests too, and those come before the call that they are part of: what failed first.
+        if report.failed and call.excinfo is not None and self.error is None:
+            self.error = call.excinfo.value
+        return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -42,6 +55,15 @@ class Subtests:
             if self._is_holding:
                 self._held.append((report, report.outcome))
                 report.outcome = _HELD
+
+    def merged_into(self, reports: list[pytest.TestReport]) -> list[pytest.TestReport]:
+        """All reports of an attempt that may become the final one later, in order; nothing is held any more."""
+        for report, outcome in self._held:
+            report.outcome = outcome
+        held = [report for report, _ in self._held]
+        self._held.clear()
+        at = next((at for at, report in enumerate(reports) if report.when == "call"), len(reports))
+        return [*reports[:at], *held, *reports[at:]]
 
     def release(self, item: pytest.Item) -> None:
         """The attempt is the final one: report its subtests."""

@@ -13,11 +13,13 @@ import pytest
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.hooks import internals, verdicts
-from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.core.retry import Strategy
+from pytest_resilience.hooks import internals, rerunfailures, verdicts
+from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
+from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.subtests import is_held
 from pytest_resilience.reports.summary import Facts, Line, Style, first_line, printable, summary
-from pytest_resilience.settings import OPTIONS
+from pytest_resilience.settings.options import OPTIONS
 
 
 class Terminal:
@@ -35,7 +37,7 @@ class Terminal:
 
     # -- while tests run ------------------------------------------------------------------------------------------
 
-    def retried(self, nodeid: str, ended: AttemptEnded, worker: str = "") -> None:
+    def retried(self, nodeid: str, ended: AttemptEnded, strategy: Strategy, worker: str = "") -> None:
         """Show that an attempt ended and that another follows."""
         reporter = self._reporter
         if reporter is None:
@@ -45,14 +47,19 @@ class Terminal:
             if reporter.verbosity > -2:
                 reporter.write("R", yellow=True)
             return
-        text = f"RERUN attempt {ended.attempt} of {ended.limit} - {first_line(ended.message)}"
-        if worker or reporter.currentfspath is None:
-            place = f"[{worker}] " if worker else ""
-            reporter.write_line(f"{place}{printable(nodeid)} {text}", yellow=True)
-        else:
-            # pytest has just written the node id: go on behind it, and let it write the id again.
-            reporter.write(text, yellow=True)
-            reporter.ensure_newline()
+        later = "" if strategy == "immediate" else f", {strategy}"
+        text = f"RERUN attempt {ended.attempt} of {ended.limit}{later} - {first_line(ended.message)}"
+        # Go on behind the node id where pytest has just written it.
+        written = reporter.currentfspath
+        place = f"[{worker}] {printable(nodeid)} " if worker else f"{printable(nodeid)} "
+        if isinstance(written, str) and not worker:
+            place = written
+        reporter.write_ensure_prefix(place, text, yellow=True)
+
+    def given_up(self, nodeid: str) -> None:
+        """Of an attempt that was shown as one that another follows, the other is not going to come."""
+        if self._reporter is not None:
+            internals.discount(self._reporter, "rerun", nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -60,13 +67,18 @@ class Terminal:
     ) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
         if is_held(report):
             return "", "", ""
-        if report.when != "call" or "resilience" not in report.__dict__:
+        if is_marked(report) and str(report.outcome) == "rerun":
+            return "rerun", "R", ("RERUN", {"yellow": True})
+        is_call = report.when == "call"
+        if "resilience" not in report.__dict__ or not (is_call or report.failed):
             return None
         match verdicts.outcome_of(report):
-            case Outcome.FLAKY if report.passed:
+            case Outcome.FLAKY if report.passed and is_call and "rerun" not in report.__dict__:
                 return "flaky", ".", ("FLAKY", {"yellow": True})
-            case Outcome.CRASHED if report.failed:
+            case Outcome.CRASHED if report.failed and is_call:
                 return "failed", "C", ("CRASHED", {"red": True})
+            case Outcome.TIMED_OUT if report.failed and verdicts.phase_of(report) == report.when:
+                return "failed" if is_call else "error", "T", ("TIMED OUT", {"red": True})
         return None
 
     def pytest_report_header(self) -> list[str]:
@@ -155,6 +167,7 @@ class Terminal:
 
     def _facts(self) -> Facts:
         owner = self._owner
+        warnings = owner.warnings | (owner.allowance.warnings() if owner.allowance is not None else {})
         return Facts(
             name=self._name,
             carried_from=self._carried_from(),
@@ -163,9 +176,20 @@ class Terminal:
             left_open=owner.left_open(),
             gone=owner.run.gone(),
             stale=owner.stale_tests(),
-            warnings=[f"{code}: {text}" for code, text in owner.warnings.items()],
+            warnings=[f"{code}: {text}" for code, text in warnings.items()],
+            reproach=self._reproach(),
             command=self._command() if owner.folder is not None else "",
         )
+
+    def _reproach(self) -> str:
+        """What is said of too many flaky tests, and what comes of it."""
+        owner = self._owner
+        text = owner.reproach()
+        if not text:
+            return ""
+        status = int(owner.session.exitstatus) if owner.session is not None else 0
+        result = f", exit status {FLAKY_STATUS}" if owner.exit_status(status) == FLAKY_STATUS else ""
+        return f"{Code.TEST_FLAKY}: {text}{result}"
 
     def _name(self, key: str) -> str:
         """A test as it is typed where this command was typed."""
@@ -199,7 +223,9 @@ class Terminal:
         for option in OPTIONS:
             flags = typed & {option.flag, option.long_flag}
             if option.flag and flags:
-                parts += [min(flags, key=len), str(config.getoption(option.dest))]
+                parts.append(min(flags, key=len))
+                parts += [str(config.getoption(option.dest))] if option.metavar else []
+        parts += rerunfailures.words(config, typed)
         name = self._owner.name_of_older_run
         parts.append(f"--resume-failed={name}" if name else "--resume-failed")
         outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]

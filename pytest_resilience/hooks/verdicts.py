@@ -42,6 +42,12 @@ def outcome_of(report: pytest.TestReport) -> Outcome | None:
     return carried[0].outcome if carried is not None else None
 
 
+def phase_of(report: pytest.TestReport) -> str:
+    """The phase in which the last attempt went wrong, as a report carries it, empty when it carries none."""
+    carried = read(report)
+    return carried[1].phase if carried is not None and carried[1] is not None else ""
+
+
 def _plain(fact: TestFinished | AttemptEnded) -> dict[str, object]:
     return {**asdict(fact), "outcome": fact.outcome.value}
 

@@ -9,7 +9,11 @@ import pytest
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks import internals
+from pytest_resilience.hooks.inquiry import Inquiry
+from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.hooks.verdicts import ended_to
 from pytest_resilience.ledger.locks import Lock
@@ -31,6 +35,9 @@ class Worker:
         self._segment: Segment | None = None
         self._alive: Lock | None = None
         self._session: pytest.Session | None = None
+        values = orders["settings"]["values"]
+        self._inquiry = Inquiry(self._say_urgently) if is_limited(values) else None
+        self._tells_passes = values["retry.budget"] != "none" and values["retry.refill"] > 0
 
     # -- the journal ----------------------------------------------------------------------------------------------
 
@@ -54,12 +61,34 @@ class Worker:
         if self._segment is not None and not self._is_orphan:
             self._segment.write(fact)
 
-    def retried(self, item: pytest.Item, ended: AttemptEnded) -> None:
+    def refuses_retry(self, key: str, attempt: int, outcome: Outcome, is_wanted: bool) -> str:
+        """Ask the controller."""
+        if self._inquiry is None:
+            return ""
+        return self._inquiry.refuses(key, attempt, outcome, is_wanted=is_wanted)
+
+    def unused(self, key: str, attempt: int) -> None:
+        """Let the controller have it back."""
+        if self._inquiry is not None:
+            self._inquiry.unused(key, attempt)
+
+    def trouble(self, code: Code, text: str) -> None:
+        """Let the controller tell it."""
+        self._say(trouble=[code.name, text])
+
+    def retried(
+        self, item: pytest.Item, ended: AttemptEnded, strategy: Strategy, *, is_shown: bool = False
+    ) -> None:
         """Let the controller show the attempt."""
-        self._say(retried=ended_to(ended))
+        self._say(retried=[ended_to(ended), strategy, is_shown])
+
+    def given_up(self, item: pytest.Item) -> None:
+        """The controller sees it by the number of attempts."""
 
     def finished(self, finished: TestFinished, ended: AttemptEnded | None) -> None:
-        """The report says it."""
+        """The report says it. Only a pass that refills the budget has to be known before the next question."""
+        if self._tells_passes and finished.outcome is Outcome.PASSED:
+            self._say_urgently(passed=finished.key)
 
     # -- hooks ----------------------------------------------------------------------------------------------------
 
@@ -71,7 +100,7 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        internals.listen(self._config, self._stop)
+        internals.listen(self._config, self._heard, self._cut_off)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> object:
@@ -85,9 +114,25 @@ class Worker:
             if self._alive is not None:
                 self._alive.release()
 
-    def _stop(self, reason: str) -> None:
-        if self._session is not None:
-            self._session.shouldstop = reason
+    # -- what the controller says ---------------------------------------------------------------------------------
+
+    def _heard(self, text: str) -> bool:
+        """Take a message, in execnet's thread; whether no further test is to begin."""
+        is_over = False
+        for what, value in json.loads(text).items():
+            match what:
+                case "stop":
+                    is_over = True
+                    if self._session is not None:
+                        self._session.shouldstop = value
+                case "answer":
+                    if self._inquiry is not None:
+                        self._inquiry.answered(*value)
+        return is_over
+
+    def _cut_off(self) -> None:
+        if self._inquiry is not None:
+            self._inquiry.cut_off()
 
     # -- what the controller hears --------------------------------------------------------------------------------
 
@@ -104,8 +149,8 @@ class Worker:
             folder.path,
             self._config.workerinput["workerid"],  # type: ignore[attr-defined]
             run=folder.id,
-            durability=self._orders["settings"]["ledger.durability"],
-            trouble=self._trouble,
+            durability=self._orders["settings"]["values"]["ledger.durability"],
+            trouble=self.trouble,
         )
         self._alive = folder.hold(self._segment.writer)
 
@@ -127,8 +172,8 @@ class Worker:
         """Let the controller end the session: a worker that ends with a usage error looks like a crash to xdist."""
         self._say(refused=text)
 
-    def _trouble(self, code: Code, text: str) -> None:
-        self._say(trouble=[code.name, text])
-
     def _say(self, **message: object) -> None:
         internals.send_event(self._config, json.dumps(message))
+
+    def _say_urgently(self, **message: object) -> None:
+        internals.send_event(self._config, json.dumps(message), internals.URGENT)

@@ -10,7 +10,13 @@ import pytest
 
 from pytest_resilience.core import outcomes
 from pytest_resilience.core.codes import Code, told
-from pytest_resilience.core.facts import AttemptEnded, DecisionTaken, TestFinished, WorkerDown
+from pytest_resilience.core.facts import (
+    AttemptEnded,
+    AttemptStarted,
+    DecisionTaken,
+    TestFinished,
+    WorkerDown,
+)
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.hooks import internals, verdicts
 from pytest_resilience.hooks.owner import Owner
@@ -18,6 +24,7 @@ from pytest_resilience.hooks.selection import Collected, Orders
 from pytest_resilience.hooks.session import stop_reason, stop_workers
 from pytest_resilience.hooks.subtests import is_subtest
 from pytest_resilience.hooks.terminal import Terminal
+from pytest_resilience.ledger.reading import facts_of
 
 SECONDS_TO_END = 3.0
 
@@ -34,6 +41,7 @@ class Workers:
         self._keys: list[str] = []
         self._nodeids: list[str] = []
         self._phases: dict[tuple[Any, str], dict[str, str]] = {}
+        self._unwritable: set[Any] = set()
         self._is_watching = False
         self._refused = ""
 
@@ -48,8 +56,8 @@ class Workers:
             owner = self._owner
             folder = owner.folder
             plain = {
-                "settings": {key: owner.settings[key] for key in owner.settings.values},
-                "given": sorted(owner.settings.given),
+                "settings": owner.settings.plain(),
+                "mode": owner.config.option.dist,
                 "folder": str(folder.path) if folder is not None else "",
                 "nonce": folder.info.nonce if folder is not None else "",
                 "choice": asdict(owner.choice) if owner.plan.parent else None,
@@ -61,7 +69,7 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["resilience"] = self.orders()
-        internals.tap(node, self._owner.config, self._heard)
+        internals.tap(node, self._owner.config, self._heard, self._heard_urgent)
 
     # -- what workers tell ----------------------------------------------------------------------------------------
 
@@ -78,13 +86,36 @@ class Workers:
                         odd={int(at): key for at, key in value["odd"]},
                     )
                 case "retried":
-                    ended = verdicts.ended_from(value)
+                    ended, (strategy, is_shown) = verdicts.ended_from(value[0]), value[1:]
                     self._observe(node, ended)
-                    self._terminal.retried(ended.key, ended, node.gateway.id)
+                    if not is_shown:
+                        self._terminal.retried(ended.key, ended, strategy, node.gateway.id)
                 case "refused":
                     self._refused = value
                 case "trouble":
-                    self._owner.warn(Code[value[0]], f"{value[1]} ({node.gateway.id})")
+                    code = Code[value[0]]
+                    if code is Code.LEDGER_UNWRITABLE:
+                        self._unwritable.add(node)
+                    self._owner.warn(code, f"{value[1]} ({node.gateway.id})")
+
+    def _heard_urgent(self, node: Any, text: str) -> None:
+        """Take a message as it comes, in the thread that hears this worker.
+
+        A worker that waits must not depend on the controller's loop, which may be busy, or wait for this very worker.
+        """
+        allowance, holder = self._owner.allowance, str(node.gateway.id)
+        if allowance is None:
+            return
+        with self._owner.guarded():
+            match json.loads(text):
+                case {"bad": [key, attempt, outcome, is_wanted], **rest}:
+                    why = allowance.refuses(holder, key, attempt, Outcome(outcome), is_wanted=is_wanted)
+                    if "number" in rest:
+                        internals.send_command(node, json.dumps({"answer": [rest["number"], why]}))
+                case {"unused": [key, attempt]}:
+                    allowance.give_back(holder, key, attempt)
+                case {"passed": key}:
+                    allowance.passed(key)
 
     def _observe(self, node: Any, fact: AttemptEnded | TestFinished) -> None:
         if not self._writers.get(node) and self._owner.segment is not None:
@@ -148,16 +179,43 @@ class Workers:
     # -- how workers end ------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        allowance = self._owner.allowance
+        if error is not None and allowance is not None:
+            with self._owner.guarded():
+                allowance.died(str(node.gateway.id), lambda: self._begun(node))
+
+    def _begun(self, node: Any) -> set[tuple[str, int]]:
+        """The attempts that began on a worker that is dead, by key and number; none where that cannot be known."""
+        owner, writer = self._owner, self._writers.get(node)
+        is_dead = internals.exit_of_worker(node) is not None
+        if owner.folder is None or not writer or node in self._unwritable or not is_dead:
+            return set()
+        return {
+            (fact.key, fact.attempt)
+            for by, fact in facts_of(owner.folder.path)
+            if by == writer and isinstance(fact, AttemptStarted)
+        }
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         node = report.node
         key = self._key_in_flight(crashitem)
+        if self._owner.allowance is not None:
+            self._owner.allowance.failed_first(key)
         why = f"{node.gateway.id} {_how_it_died(internals.exit_of_worker(node))}"
         self._owner.write(WorkerDown(worker=self._writer(node), why=why, key=key))
         text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {crashitem}")
+        number = self._owner.run.number_of_attempts(key) + 1
         ended = AttemptEnded(
-            key=key, attempt=1, outcome=Outcome.CRASHED, phase="", code=Code.WORKER_CRASHED.code, message=text
+            key=key,
+            attempt=number,
+            outcome=Outcome.CRASHED,
+            phase="",
+            code=Code.WORKER_CRASHED.code,
+            message=text,
         )
-        finished = TestFinished(key=key, outcome=Outcome.CRASHED)
+        finished = TestFinished(key=key, outcome=Outcome.CRASHED, attempts=number)
         # xdist leaves "???": reporters that know phases then lose the test.
         report.when = "call"
         report.longrepr = text
@@ -199,7 +257,7 @@ class Workers:
         else:
             # In this order: a second interrupt may come in between, and must not find the long wait.
             internals.end_workers_within(self._owner.config, SECONDS_TO_END)
-            internals.stop_workers(self._owner.config, stop_reason(decision))
+            stop_workers(self._owner, decision)
 
 
 def _how_it_died(status: int | None) -> str:

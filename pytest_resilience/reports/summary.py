@@ -31,7 +31,7 @@ class Facts:
     """What the block is made of, beside the run itself.
 
     `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`
-    and `stale` are keys; `warnings` are coded sentences; `command` is the resume command, empty when there is no
+    and `stale` are keys; `warnings` are coded sentences, `reproach` is the one about too many flaky tests; `command` is the resume command, empty when there is no
     ledger to resume from. `late` are keys of tests that the ledger alone tells of, because their worker was cut off;
     `is_selected` is false for a session that ended before its tests were selected.
     """
@@ -44,6 +44,7 @@ class Facts:
     gone: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    reproach: str = ""
     command: str = ""
 
 
@@ -64,7 +65,13 @@ def summary(run: Run, facts: Facts, style: Style) -> list[Line]:
 def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
     if style.what == "none":
         return []
-    ending = [*_complete(run, facts), _outcomes(run), *_inconsistent(run), *_resume(run, facts)]
+    ending = [
+        *_complete(run, facts),
+        _outcomes(run),
+        *_inconsistent(run),
+        *_reproach(facts),
+        *_resume(run, facts),
+    ]
     if style.what == "counts" or style.verbosity < 0:
         return ending
     return [
@@ -104,6 +111,11 @@ def _inconsistent(run: Run) -> Iterable[Line]:
         yield Line(f"WARNING {Code.LEDGER_INCONSISTENT}: unaccounted={missing}", "red", is_whole=True)
 
 
+def _reproach(facts: Facts) -> Iterable[Line]:
+    if facts.reproach:
+        yield Line(f"WARNING {facts.reproach}", "red", is_whole=True)
+
+
 def _resume(run: Run, facts: Facts) -> Iterable[Line]:
     counts = {outcome: number for outcome, number in run.counts().items() if outcome.is_outstanding}
     left = sum(counts.values()) + len(facts.left_open)
@@ -130,27 +142,43 @@ def _flaky(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
             ", after a crash",
         )
         last = next((word(ended.outcome) for ended in attempts if ended.outcome.is_good), "passed")
-        limit = f" of {attempts[0].limit}" if attempts else ""
-        number = f"{run.number_of_attempts(key)}{limit}"
-        yield Line(f"FLAKY {facts.name(key)} - {last} on attempt {number}{why}", "yellow")
+        made = run.number_of_attempts(key)
+        # A hook may want more attempts than the policy had.
+        limit = f" of {max(made, attempts[0].limit)}" if attempts else ""
+        number = f"{made}{limit}"
+        where = _places(run, key, last)
+        yield Line(f"FLAKY {facts.name(key)} - {last} on attempt {number}{where}{why}", "yellow")
         if style.verbosity > 0:
             yield from _attempts(run, key)
     if len(shown) < len(flaky):
         yield Line(f"FLAKY and {len(flaky) - len(shown)} more, -rR lists all", "yellow")
     if style.verbosity > 0 or "R" in style.letters:
-        for key in run.having(Outcome.FAILED, Outcome.ERROR):
+        for key in run.having(Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT):
             if run.number_of_attempts(key) > 1:
-                yield Line(f"RETRIED {facts.name(key)} - {word(run.outcome(key))} in all attempts", "red")
+                passes = sum(ended.outcome.is_good for _, ended in run.attempts(key))
+                how = f", though {passes} of its attempts passed" if passes else " in all attempts"
+                yield Line(f"RETRIED {facts.name(key)} - {word(run.outcome(key))}{how}", "red")
                 yield from _attempts(run, key)
 
 
 def _attempts(run: Run, key: str) -> Iterable[Line]:
     for writer, ended in run.attempts(key):
         wait = f", waited {ended.wait:g} s" if ended.wait else ""
+        where = f" in {ended.phase or 'setup'}" if ended.outcome.is_bad else ""
         yield Line(
-            f"  attempt {ended.attempt} on {worker_of(writer)}: {word(ended.outcome)} in {ended.phase or 'setup'}, "
+            f"  attempt {ended.attempt} on {worker_of(writer)}: {word(ended.outcome)}{where}, "
             f"{ended.seconds:.2f} s{wait}: {first_line(ended.message)}"
         )
+
+
+def _places(run: Run, key: str, last: str) -> str:
+    """Where a test failed and where it was good at last, empty when that is the same worker."""
+    failed = dict.fromkeys(worker_of(writer) for writer, ended in run.attempts(key) if ended.outcome.is_bad)
+    place = worker_of(run.writer(key))
+    # With copies every worker has a test of its own.
+    if run.copies > 1 or list(failed) in ([], [place]):
+        return ""
+    return f", failed on {' and '.join(failed)}, {last} on {place}"
 
 
 def worker_of(writer: str) -> str:

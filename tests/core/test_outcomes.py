@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_resilience.core.outcomes import PHASES, Outcome, of_attempt, of_test
 
 OUTCOMES = st.sampled_from(Outcome)
-SHOWN = ["passed", "failed", "skipped", "xfailed", "xpassed"]
+SHOWN = ["passed", "failed", "timed_out", "skipped", "xfailed", "xpassed"]
 
 
 def test_there_are_twelve() -> None:
@@ -73,6 +73,11 @@ def test_whatever_is_outstanding_is_graver_than_whatever_is_good(one: Outcome, o
         ("passed", "xpassed", "passed", Outcome.XPASSED),
         ("failed", None, "passed", Outcome.ERROR),
         ("failed", None, "failed", Outcome.ERROR),
+        ("passed", "timed_out", "passed", Outcome.TIMED_OUT),
+        ("passed", "timed_out", "failed", Outcome.TIMED_OUT),
+        ("passed", "failed", "timed_out", Outcome.TIMED_OUT),
+        ("passed", "passed", "timed_out", Outcome.TIMED_OUT),
+        ("timed_out", None, "passed", Outcome.TIMED_OUT),
         ("skipped", None, "passed", Outcome.SKIPPED),
         ("xfailed", None, "passed", Outcome.XFAILED),
         ("passed", None, "passed", Outcome.PASSED),
@@ -87,8 +92,8 @@ def test_the_phases_of_an_attempt_add_up_to_an_outcome(
 
 
 @given(st.dictionaries(st.sampled_from(PHASES), st.sampled_from(SHOWN)))
-def test_an_attempt_with_a_failed_phase_is_bad_and_one_without_is_not(phases: dict[str, str]) -> None:
-    assert of_attempt(phases).is_bad is ("failed" in phases.values())
+def test_an_attempt_with_a_bad_phase_is_bad_and_one_without_is_not(phases: dict[str, str]) -> None:
+    assert of_attempt(phases).is_bad is bool({"failed", "timed_out"} & set(phases.values()))
 
 
 @given(st.dictionaries(st.sampled_from(PHASES), st.text()))

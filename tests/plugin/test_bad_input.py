@@ -34,6 +34,14 @@ def refused(batch: Batch, run: Result) -> str:
         ("--stop-same-error=x", "--stop-same-error x: expected a whole number, 0 or more"),
         ("--resilience-dir=", "--resilience-dir : expected a text that is not empty"),
         (
+            "--retry-budget=101%",
+            '--retry-budget 101%: expected a whole number, 0 or more, a share from "0%" to "100%", or "none"',
+        ),
+        (
+            "--retry-strategy=defer",
+            "--retry-strategy defer: expected one of immediate, deferred, isolated; did you mean 'deferred'?",
+        ),
+        (
             "--resilience-summary=problem",
             "--resilience-summary problem: expected one of all, problems, counts, none; did you mean 'problems'?",
         ),
@@ -89,10 +97,31 @@ def test_a_negative_number_may_follow_as_a_word_of_its_own(pytester: pytest.Pyte
         ),
         (
             '[tool.resilience.retry]\nbackoff = "exponentially"',
-            "expected one of fixed, exponential; did you mean 'exponential'?",
+            "expected one of fixed, linear, exponential; did you mean 'exponential'?",
         ),
         ('[tool.resilience.retry]\nonly = ["("]', "'(' is no regular expression"),
         ("[tool.resilience.retry]\nonly = 3", "expected a regular expression or a list of them"),
+        (
+            '[tool.resilience.retry]\ncondition = "error is"',
+            "retry.condition = 'error is' in [tool.resilience]: 'error is' is no expression (",
+        ),
+        (
+            "[tool.resilience.retry]\nfactor = inf",
+            "retry.factor = inf in [tool.resilience]: expected a number",
+        ),
+        ("[tool.resilience.retry]\nrule = 3", "expected tables, as [[tool.resilience.retry.rule]]"),
+        (
+            "[[tool.resilience.retry.rule]]\nretries = 3",
+            "[[tool.resilience.retry.rule]] 1 has no match; expected a regular expression or a list of them",
+        ),
+        (
+            "[[tool.resilience.override]]\nretries = 3",
+            "[[tool.resilience.override]] 1 has neither paths nor markers",
+        ),
+        (
+            '[[tool.resilience.override]]\npaths = "a"\n[[tool.resilience.override]]\npaths = "b"\nbudget = 5',
+            "unknown key 'budget' in [[tool.resilience.override]] 2; 'budget' belongs in [tool.resilience.retry]",
+        ),
         ('[tool.resilience.ledger]\ndir = ""', "expected a text that is not empty"),
         ("[tool.resilience.ledger]\nkeep-runs = 0", "expected a whole number, 1 or more"),
         ('[tool.resilience.ledger]\ndurability = "always"', "expected one of process, second, record"),

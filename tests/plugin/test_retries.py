@@ -1,4 +1,4 @@
-"""``--retries``, its marker and its table: who gets another attempt, how many, and after how long."""
+"""``--retries`` and its table: who gets another attempt, how many, and after how long."""
 
 import pytest
 
@@ -71,104 +71,6 @@ def test_every_attempt_is_in_the_ledger_with_its_error_and_why_it_was_retried(
     assert len({one.fingerprint for one in ended}) == 1
 
 
-# -- the marker
-
-
-def test_a_marker_alone_retries_once(pytester: pytest.Pytester) -> None:
-    batch = Batch(pytester, "import pytest\npytestmark = pytest.mark.flaky\n" + FAILS)
-    batch.run()
-    assert batch.steps == ["a"] * 2
-
-
-def test_a_marker_comes_before_the_flag_in_both_directions(pytester: pytest.Pytester) -> None:
-    batch = Batch(
-        pytester,
-        """
-        import pytest
-        from steps import step
-        @pytest.mark.flaky(retries=2)
-        def test_more(): assert step("more") > 9
-        @pytest.mark.flaky(retries=0)
-        def test_none(): assert step("none") > 9
-        def test_flag(): assert step("flag") > 9
-        """,
-    )
-    batch.run("--retries", "1")
-    assert [batch.steps.count(name) for name in ("more", "none", "flag")] == [3, 1, 2]
-
-
-def test_the_nearest_marker_holds(pytester: pytest.Pytester) -> None:
-    batch = Batch(
-        pytester,
-        """
-        import pytest
-        from steps import step
-        pytestmark = pytest.mark.flaky(retries=1)
-        @pytest.mark.flaky(retries=2)
-        class Test:
-            @pytest.mark.flaky(retries=3)
-            def test_function(self): assert step("function") > 9
-            def test_class(self): assert step("class") > 9
-        def test_module(): assert step("module") > 9
-        """,
-    )
-    batch.run()
-    assert [batch.steps.count(name) for name in ("function", "class", "module")] == [4, 3, 2]
-
-
-def test_the_marker_of_a_parameter_holds_for_that_parameter(pytester: pytest.Pytester) -> None:
-    batch = Batch(
-        pytester,
-        """
-        import pytest
-        from steps import step
-        @pytest.mark.parametrize("x", ["plain", pytest.param("often", marks=pytest.mark.flaky(retries=2))])
-        def test_a(x): assert step(x) > 9
-        """,
-    )
-    batch.run()
-    assert [batch.steps.count(name) for name in ("plain", "often")] == [1, 3]
-
-
-def test_no_retries_on_the_command_line_turns_markers_off(pytester: pytest.Pytester) -> None:
-    batch = Batch(pytester, "import pytest\npytestmark = pytest.mark.flaky(retries=5)\n" + FAILS)
-    batch.run("--retries", "0")
-    assert batch.steps == ["a"]
-
-
-def test_no_retries_in_the_table_leaves_markers_on(pytester: pytest.Pytester) -> None:
-    source = "import pytest\npytestmark = pytest.mark.flaky(retries=1)\n" + FAILS
-    batch = Batch(pytester, {"test_it.py": source, "pyproject.toml": "[tool.resilience.retry]\nretries = 0"})
-    batch.run()
-    assert batch.steps == ["a"] * 2
-
-
-@pytest.mark.parametrize(
-    ("marker", "sentence"),
-    [
-        ("flaky(retrys=2)", "unknown argument 'retrys' of the flaky marker; did you mean 'retries'?"),
-        ("flaky(wibble=2)", "known are retries, delay, backoff, max_delay, only, except_"),
-        ("flaky(retries=-1)", "flaky(retries=-1): expected a whole number, 0 or more"),
-        ("flaky(retries='many')", "flaky(retries='many'): expected a whole number, 0 or more"),
-        ("flaky(delay='soon')", "flaky(delay='soon'): expected a number of seconds, 0 or more"),
-        ("flaky(backoff='exponentail')", "did you mean 'exponential'?"),
-        ("flaky(only='(')", "'(' is no regular expression"),
-        ("flaky(only=7)", "expected a regular expression or a list of them"),
-        ("flaky(1, 2, 'fixed')", "flaky takes retries and delay by position, the rest by name"),
-        ("flaky(1, retries=2)", "flaky has an argument twice, by position and by name"),
-    ],
-)
-def test_a_marker_that_cannot_be_understood_ends_the_session_before_any_test(
-    pytester: pytest.Pytester, marker: str, sentence: str
-) -> None:
-    batch = Batch(pytester, f"import pytest\npytestmark = pytest.mark.{marker}\n" + FAILS)
-    run = batch.run()
-    assert (run.status, batch.steps) == (4, [])
-    assert "RES701 config-invalid" in run.text
-    assert sentence in run.text
-    assert "test_it.py::test_a" in run.text
-
-
 # -- waiting
 
 
@@ -212,7 +114,8 @@ def test_an_exponential_delay_doubles_up_to_its_cap(pytester: pytest.Pytester, w
 
 
 def test_a_marker_has_its_own_delay(pytester: pytest.Pytester, waits: list[float]) -> None:
-    marker = "import pytest\npytestmark = pytest.mark.flaky(2, 3, backoff='exponential', max_delay=5)\n"
+    arguments = "retries=2, delay=3, backoff='exponential', max_delay=5"
+    marker = f"import pytest\npytestmark = pytest.mark.flaky({arguments})\n"
     Batch(pytester, marker + FAILS).run("--retry-delay", "1")
     assert waits == [3, 5]
 

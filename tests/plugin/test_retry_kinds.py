@@ -375,3 +375,22 @@ def test_a_test_of_hypothesis_is_retried(pytester: pytest.Pytester) -> None:
         """,
     )
     assert batch.run("--retries", "1").outcomes == {"flaky": 1}
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="subtests came with pytest 9")
+def test_a_subtest_that_is_skipped_does_not_hide_the_error_of_the_one_that_failed(
+    pytester: pytest.Pytester,
+) -> None:
+    source = """
+        import pytest
+        from steps import step
+
+        @pytest.mark.flaky(retries=1, only=ValueError)
+        def test_a(subtests):
+            with subtests.test("one"):
+                pytest.skip("not today")
+            with subtests.test("two"):
+                if step("two") == 1:
+                    raise ValueError
+    """
+    assert Batch(pytester, source).run().outcomes == {"flaky": 1}

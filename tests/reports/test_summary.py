@@ -231,6 +231,40 @@ def test_a_test_that_passed_after_a_crash_says_so() -> None:
     assert block(made)[0] == "FLAKY t - passed on attempt 1, after a crash"
 
 
+@pytest.mark.parametrize(
+    ("failed_on", "passed_on", "said"),
+    [
+        (["gw0.1"], "gw1.2", ", failed on gw0, passed on gw1"),
+        (["gw0.1", "gw1.2"], "gw2.3", ", failed on gw0 and gw1, passed on gw2"),
+        (["gw0.1", "gw0.1"], "gw1.2", ", failed on gw0, passed on gw1"),
+        (["gw0.1", "gw1.2"], "gw0.1", ", failed on gw0 and gw1, passed on gw0"),
+        (["gw0.1"], "gw0.1", ""),
+        (["ctl.1"], "ctl.1", ""),
+    ],
+)
+def test_a_flaky_test_says_where_it_failed_and_passed_if_that_differs(
+    failed_on: list[str], passed_on: str, said: str
+) -> None:
+    made = Made()
+    made.select(["t"])
+    for number, writer in enumerate(failed_on, 1):
+        bad = AttemptEnded(key="t", attempt=number, outcome=Outcome.FAILED, message="KeyError: 'x'", limit=4)
+        made.add(bad, writer)
+    attempts = len(failed_on) + 1
+    made.add(TestFinished(key="t", outcome=Outcome.FLAKY, attempts=attempts), passed_on)
+    assert block(made)[0] == f"FLAKY t - passed on attempt {attempts} of 4{said}: KeyError: 'x'"
+
+
+def test_with_a_test_on_each_worker_nothing_is_said_of_where() -> None:
+    made = Made()
+    made.select(["t"])
+    made.add(SelectionDone(total=1, copies=2), "ctl.1")
+    made.add(AttemptEnded(key="t", attempt=1, outcome=Outcome.FAILED, message="KeyError", limit=2), "gw0.1")
+    for writer in ("gw0.1", "gw1.2"):
+        made.add(TestFinished(key="t", outcome=Outcome.PASSED, attempts=1 + (writer == "gw0.1")), writer)
+    assert block(made)[0] == "FLAKY t - passed on attempt 2 of 2: KeyError"
+
+
 def test_verbose_tells_each_attempt() -> None:
     made = Made().flaky("t")
     assert block(made, verbosity=1)[:3] == [

@@ -1,0 +1,191 @@
+"""The controller's side of attempts that come later: it finds a worker for each, and loses no failure."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_resilience.core.facts import TestFinished
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.hooks import internals, verdicts
+from pytest_resilience.hooks.handover import BEGINS, HANDED, WAITS
+from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.rescheduling import Rescheduling
+from pytest_resilience.hooks.terminal import Terminal
+from pytest_resilience.hooks.waiting import Place, WaitingTest, WaitingTests
+
+# Tests replace it; we want the real one.
+_clock = time.monotonic
+
+
+class Redistribution:
+    """Hears which tests wait, and sees to it that each is run again, or else reported as it was.
+
+    xdist's scheduler is wrapped when the first test waits: a session in which none does knows nothing of this.
+    """
+
+    def __init__(self, owner: Owner, terminal: Terminal) -> None:
+        self._owner = owner
+        self._terminal = terminal
+        self._pool = internals.Pool(owner.config)
+        self._tests = WaitingTests(is_each=owner.config.option.dist == "each")
+        self._ids: list[str] = []
+        self._collected: dict[Any, bool] = {}
+        self._scheduler: Rescheduling | None = None
+
+    # Last, so that what is said before a command goes the way of the command.
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        config = self._owner.config
+        internals.hear(node, config, WAITS, self._guarded(self._waits))
+        internals.hear(node, config, BEGINS, self._guarded(self._begins))
+        internals.precede_tests(node, HANDED, self._handed)
+        internals.ask_before_end(node, self._may_end)
+
+    def _guarded(self, heard: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
+        def hear(node: Any, values: dict[str, Any]) -> None:
+            with self._owner.guarded():
+                heard(node, values)
+
+        return hear
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        self._ids = self._ids or list(ids)
+        self._collected[node] = list(ids) == self._ids
+
+    # -- what workers tell ----------------------------------------------------------------------------------------
+
+    def _waits(self, node: Any, values: dict[str, Any]) -> None:
+        said = json.loads(values["text"])
+        is_handed_over = said["is_handed_over"]
+        after_loop = Place.NOWHERE if is_handed_over else Place.KEPT
+        test = WaitingTest(
+            index=said["index"],
+            nodeid=said["nodeid"],
+            strategy=said["strategy"],
+            due=_clock() + said["after"],
+            course=said["course"],
+            ended=verdicts.ended_from(said["ended"]),
+            reports=values["reports"],
+            node=node,
+            place=Place.ENDING if said["is_in_loop"] else after_loop,
+            is_handed_over=is_handed_over,
+            places=[node],
+        )
+        self._tests.put(test)
+        if self._owner.allowance is not None and not self._tests.is_each:
+            # With "each" the test is run where it waits, or not at all.
+            self._owner.allowance.keep(str(node.gateway.id), test.ended.key, test.ended.attempt + 1)
+        if self._scheduler is None:
+            self._scheduler = Rescheduling(
+                self._pool.scheduler, self._tests, self._pool, self._collected, self._owner.guarded
+            )
+            self._pool.scheduler = self._scheduler
+
+    def _begins(self, node: Any, values: dict[str, Any]) -> None:
+        test = self._tests.get(node, json.loads(values["text"])["index"])
+        if test is not None:
+            test.has_begun = True
+
+    def _handed(self, node: Any, indexes: Iterable[int]) -> list[str]:
+        """What a worker is told before it is told to run tests, whoever decided that it is to run them."""
+        tests = [test for index in indexes if (test := self._tests.get(node, index)) is not None]
+        for test in tests:
+            if test.node is not node:
+                self._tests.goes_to(node, test, stays=False)
+        return [test.to_worker(_clock()) for test in tests]
+
+    def _may_end(self, node: Any) -> bool:
+        """Whether xdist may tell a worker that nothing more follows."""
+        if self._scheduler is not None:
+            with self._owner.guarded():
+                return self._scheduler.may_end(node)
+        return True
+
+    # -- how it ends for a test -----------------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        index = getattr(report, "item_index", None)
+        if not self._tests or report.when != "teardown" or index is None:
+            return
+        test = self._tests.get(getattr(report, "node", None), index)
+        if test is None:
+            return
+        self._tests.pop(test)
+        carried = verdicts.read(report)
+        if carried is not None and carried[0].attempts == test.ended.attempt:
+            # Its worker gave it up.
+            self._terminal.given_up(test.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        for test in self._tests:
+            is_there = test.place in (Place.ENDING, Place.QUEUED) or test.has_begun
+            if is_there and test.nodeid == crashitem and test.node is getattr(report, "node", None):
+                self._tests.pop(test)
+                self._never_begins(test)
+                return
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """A worker died: xdist does not know of the tests that were left to its end."""
+        if error is None:
+            return
+        with self._owner.guarded():
+            for test in self._tests.at(node, Place.KEPT):
+                if test.has_begun:
+                    self._pool.report_crash(test.nodeid, node)
+                elif self._tests.is_each:
+                    self._give_up(test)
+                else:
+                    self._tests.lost(test)
+
+    # Within what others wrap around it: they take its end for the end of all tests.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self) -> object:
+        try:
+            return (yield)
+        finally:
+            workers = self._pool.workers()
+            for test in self._tests:
+                # What is in flight is interrupted, and no more.
+                if not (test.has_begun and test.node in workers):
+                    with self._owner.guarded():
+                        self._give_up(test)
+
+    def _give_up(self, test: WaitingTest) -> None:
+        """Nobody is going to run the test again: what it showed is final, and the reports go out that nobody has seen."""
+        owner = self._owner
+        self._tests.pop(test)
+        self._never_begins(test)
+        self._terminal.given_up(test.nodeid)
+        ended = replace(test.ended, again="the session ended before another attempt", wait=0.0)
+        finished = TestFinished(
+            key=ended.key, outcome=ended.outcome, attempts=ended.attempt, seconds=test.course["seconds"]
+        )
+        if owner.segment is not None:
+            owner.segment.write(finished)
+        hook = owner.config.hook
+        reports = [
+            hook.pytest_report_from_serializable(config=owner.config, data=data)
+            for data in json.loads(test.reports)
+        ]
+        for report in reports:
+            report.node = test.node
+            if report.failed and ended.outcome is Outcome.TIMED_OUT:
+                verdicts.attach(report, finished, ended)
+        last = reports[-1]
+        verdicts.attach(last, finished, ended)
+        hook.pytest_runtest_logstart(nodeid=last.nodeid, location=last.location)
+        for report in reports:
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=last.nodeid, location=last.location)
+
+    def _never_begins(self, test: WaitingTest) -> None:
+        """The retry that was granted to a test is somebody else's, unless it began."""
+        if self._owner.allowance is not None and not test.has_begun:
+            self._owner.allowance.give_back_kept(test.ended.key, test.ended.attempt + 1)

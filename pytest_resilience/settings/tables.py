@@ -1,0 +1,156 @@
+"""What stands below ``[tool.resilience]`` in a pyproject.toml: keys in tables, overrides and rules."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_resilience.core.layers import Layer
+from pytest_resilience.settings import values
+from pytest_resilience.settings.options import OF_ERROR, OF_TEST, OPTIONS, Option, checked, checked_with
+from pytest_resilience.settings.values import invalid, nearest, shown
+
+_ROOT = "[tool.resilience]"
+_RETRY = "[tool.resilience.retry]"
+_OVERRIDE = "[[tool.resilience.override]]"
+_RULE = "[[tool.resilience.retry.rule]]"
+# Where each name belongs.
+_BELONGS = {option.name: f"[tool.resilience.{option.table}]" for option in OPTIONS} | {
+    "override": _ROOT,
+    "rule": _RETRY,
+    "paths": _OVERRIDE,
+    "markers": _OVERRIDE,
+    "match": _RULE,
+    "min_passes": "the flaky marker",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Settings that hold for some tests, or for some errors: a ``[[...]]`` of the table.
+
+    `source` names it. `paths` are globs below the rootdir and `markers` is an expression as for ``-m``; a test has to
+    fit both. `match` are regular expressions for errors. `values` are by the fields of a retry policy.
+    """
+
+    source: str
+    values: Mapping[str, object]
+    paths: tuple[str, ...] = ()
+    markers: str = ""
+    match: tuple[str, ...] = ()
+
+    @property
+    def layer(self) -> Layer:
+        """The place that its values come from."""
+        return Layer(self.source, self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What a pyproject.toml says: values by key, the overrides, and the rules for errors, in order."""
+
+    values: Mapping[str, object]
+    overrides: tuple[Part, ...] = ()
+    rules: tuple[Part, ...] = ()
+
+
+def read(table: Mapping[str, object]) -> Table:
+    """The values of a ``[tool.resilience]`` table, checked. Raises SettingsError."""
+    names = sorted({option.table for option in OPTIONS} | {"override"})
+    flat: dict[str, object] = {}
+    overrides: tuple[Part, ...] = ()
+    rules: tuple[Part, ...] = ()
+    for name, part in table.items():
+        if name not in names:
+            raise invalid(_unknown(name, _ROOT, names))
+        if name == "override":
+            overrides = tuple(_override(f"{_OVERRIDE} {at}", one) for at, one in _several(name, part))
+            continue
+        if not isinstance(part, Mapping):
+            raise invalid(f"{name} = {shown(part)} in {_ROOT}: expected a table")
+        known = [option.name for option in OPTIONS if option.table == name]
+        known += ["rule"] if name == "retry" else []
+        for key, value in part.items():
+            if key not in known:
+                raise invalid(_unknown(key, f"[tool.resilience.{name}]", known))
+            full = f"{name}.{key}"
+            if full == "retry.rule":
+                rules = tuple(_rule(f"{_RULE} {at}", one) for at, one in _several(full, value))
+            else:
+                flat[full] = checked(full, value, f"{full} = {shown(value)} in {_ROOT}")
+    return Table(values=flat, overrides=overrides, rules=rules)
+
+
+def _several(name: str, value: object) -> Iterable[tuple[int, Mapping[str, object]]]:
+    """The tables of an array of tables, counted from 1 as a reader of the file does."""
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise invalid(f"{name} = {shown(value)} in {_ROOT}: expected tables, as [[tool.resilience.{name}]]")
+    return enumerate(value, start=1)
+
+
+def _override(where: str, part: Mapping[str, object]) -> Part:
+    found = _values(part, where, ("paths", "markers"), OF_TEST)
+    paths = checked_with(values.globs, part.get("paths", ()), _written(part, "paths", where))
+    markers = checked_with(values.markers, part.get("markers", ""), _written(part, "markers", where))
+    if not paths and not markers:
+        raise invalid(f"{where} has neither paths nor markers; what holds for all tests belongs in {_RETRY}")
+    return Part(source=where, paths=paths, markers=markers, values=found)
+
+
+def _rule(where: str, part: Mapping[str, object]) -> Part:
+    found = _values(part, where, ("match",), OF_ERROR)
+    match = checked_with(values.patterns, part.get("match", ()), _written(part, "match", where))
+    if not match:
+        raise invalid(f"{where} has no match; expected a regular expression or a list of them")
+    return Part(source=where, match=match, values=found)
+
+
+def _values(
+    part: Mapping[str, object], where: str, own: tuple[str, ...], options: tuple[Option, ...]
+) -> dict[str, object]:
+    """The settings among the keys of a part, by field; `own` are the keys that say what it speaks of."""
+    by_name = {option.name: option for option in options}
+    found: dict[str, object] = {}
+    for name, value in part.items():
+        if name in own:
+            continue
+        if name not in by_name:
+            raise invalid(_unknown(name, where, [*own, *by_name]))
+        found[by_name[name].field] = checked(by_name[name].key, value, _written(part, name, where))
+    return found
+
+
+def _written(part: Mapping[str, object], name: str, where: str) -> str:
+    return f"{name} = {shown(part.get(name))} in {where}"
+
+
+def _unknown(name: str, where: str, known: list[str]) -> str:
+    near = nearest(name, known)
+    if name in _BELONGS:
+        hint = f"{name!r} belongs in {_BELONGS[name]}"
+    elif near:
+        hint = f"did you mean {near!r}?"
+    else:
+        hint = f"known are {', '.join(known)}"
+    return f"unknown key {name!r} in {where}; {hint}"
+
+
+def table_in(pyproject: Path) -> dict[str, object] | None:
+    """The ``[tool.resilience]`` table of a file, None when there is none. Raises SettingsError for a broken file."""
+    try:
+        text = pyproject.read_bytes()
+    except OSError:
+        return None
+    if b"resilience" not in text:
+        return None
+    try:
+        import tomllib
+
+        tool = tomllib.loads(text.decode("utf-8")).get("tool", {})
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"{pyproject} is no valid TOML: {error}") from None
+    table = tool.get("resilience") if isinstance(tool, dict) else None
+    if table is None:
+        return None
+    if not isinstance(table, dict):
+        raise invalid(f"tool.resilience in {pyproject}: expected a table")
+    return table
