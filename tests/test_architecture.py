@@ -31,7 +31,7 @@ RINGS: tuple[dict[str, str], ...] = (
     {
         "hooks": "__init__ allowance attempt attempts choice conditions deferred explain handover inquiry "
         "internals journal listeners owner policies redistribution repeated rerunfailures rescheduling rivals "
-        "selection serial session signals subtests terminal timeouts verdicts visible waiting worker workers"
+        "selection serial session signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals"
     },
     {"plugin": ""},
 )
@@ -45,7 +45,7 @@ PLACES = frozenset(
 
 MAY_IMPORT_PYTEST = {"plugin", "hookspecs", "hooks"}
 PYTEST_ITSELF = {"pytest", "pluggy"}
-INTERNALS = f"{PACKAGE}.hooks.internals"
+INTERNALS = {f"{PACKAGE}.hooks.internals", f"{PACKAGE}.hooks.xdist_internals"}
 PRIVATE_OR_OPTIONAL = {"_pytest", "xdist"}
 LOCKS = f"{PACKAGE}.ledger.locks"
 # What core may use: nothing here knows the time, chance, the disk, or another process.
@@ -178,8 +178,8 @@ def _wrong_with(one: Import) -> Iterator[str]:
         return
     if one.top in PYTEST_ITSELF and family not in MAY_IMPORT_PYTEST:
         yield "pytest is known at the rim only"
-    if one.top in PRIVATE_OR_OPTIONAL and one.where != INTERNALS:
-        yield "only hooks.internals may"
+    if one.top in PRIVATE_OR_OPTIONAL and one.where not in INTERNALS:
+        yield "only the internals may"
     if one.top == "filelock" and one.where != LOCKS:
         yield "only ledger.locks may"
     if one.top == "filelock" and one.is_at_once:
@@ -200,7 +200,7 @@ def test_the_package_is_in_order() -> None:
 def test_the_checks_see_imports_wherever_they_stand() -> None:
     modules = {module_of(file) for file in SOURCES}
     seen = [one for file, text in SOURCES.items() for one in imports_of(file, text, modules)]
-    assert {INTERNALS, LOCKS} <= {one.where for one in seen if one.top in PRIVATE_OR_OPTIONAL | {"filelock"}}
+    assert {*INTERNALS, LOCKS} <= {one.where for one in seen if one.top in PRIVATE_OR_OPTIONAL | {"filelock"}}
     assert {one.is_at_once for one in seen} == {True, False}
 
 
@@ -245,10 +245,10 @@ PLANTED = [
         "try:\n    import pluggy\nexcept ImportError:\n    pass",
         "pytest is known at the rim only",
     ),
-    ("hooks/owner.py", "from _pytest.main import Session", "only hooks.internals may"),
-    ("plugin.py", "import _pytest.config as config", "only hooks.internals may"),
-    ("hooks/workers.py", "from xdist.dsession import DSession", "only hooks.internals may"),
-    ("hooks/session.py", "if TYPE_CHECKING:\n    import xdist", "only hooks.internals may"),
+    ("hooks/owner.py", "from _pytest.main import Session", "only the internals may"),
+    ("plugin.py", "import _pytest.config as config", "only the internals may"),
+    ("hooks/workers.py", "from xdist.dsession import DSession", "only the internals may"),
+    ("hooks/session.py", "if TYPE_CHECKING:\n    import xdist", "only the internals may"),
     ("ledger/runs.py", "def f():\n    import filelock", "only ledger.locks may"),
     ("ledger/locks.py", "from filelock import FileLock", "it takes long"),
     ("ledger/locks.py", "class A:\n    import filelock", "it takes long"),

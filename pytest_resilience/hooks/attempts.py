@@ -254,11 +254,11 @@ class Attempts:
         ended = attempt.ended(course.key, self._root)
         self._journal.write(ended)
         course.went_on(ended)
-        strategy = attempt.decision.strategy if isinstance(attempt.decision, Again) else "immediate"
-        is_shown = attempt.is_logged and strategy == "immediate"
-        if is_shown:
-            self._log(attempt)
-        self._journal.retried(attempt.item, ended, strategy, is_shown=is_shown)
+        is_deferred = isinstance(attempt.decision, Again) and attempt.decision.strategy != "immediate"
+        if not is_deferred:
+            if attempt.is_logged:
+                self._log(attempt)
+            self._journal.retried(attempt.item, ended, "immediate", is_shown=attempt.is_logged)
         if self._listeners.are_told:
             self._listeners.finished(attempt, is_final=False)
 
@@ -289,13 +289,15 @@ class Attempts:
 
     def _defer(self, course: Course, attempt: Attempt, decision: Again) -> None:
         """Let the next attempt come later. Until then no frame of the test is kept, and nothing that it holds."""
-        attempt.told = attempt.ended(course.key, self._root)
+        attempt.told = ended = attempt.ended(course.key, self._root)
         attempt.error = attempt.teardown_error = None
         attempt.reports = self._subtests.merged_into(attempt.reports)
         due = _clock() + decision.after
         self._deferred.put(
             Deferral(item=attempt.item, course=course, strategy=decision.strategy, due=due, failed=attempt)
         )
+        # After the reports were put in safety: who knows of the attempt must not lose them.
+        self._journal.retried(attempt.item, ended, decision.strategy, is_shown=False)
 
     def _give_up(self, deferral: Deferral) -> None:
         """The session ends before the next attempt of a test: the attempt that failed was its last."""

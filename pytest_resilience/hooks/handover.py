@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_resilience.core.retry import RetryPolicy, Strategy
-from pytest_resilience.hooks import internals
+from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.attempt import Course
 from pytest_resilience.hooks.deferred import Deferral
 from pytest_resilience.hooks.verdicts import ended_to
@@ -62,7 +62,7 @@ class Handover:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         self._indexes = {id(item): at for at, item in enumerate(session.items)}
-        internals.obey(self._config, HANDED, self._heard)
+        xdist_internals.obey(self._config, HANDED, self._heard)
 
     def _heard(self, text: str) -> None:
         said = json.loads(text)
@@ -91,8 +91,8 @@ class Handover:
             "course": course.plain(),
             "ended": ended_to(failed.ended(course.key, "")),
         }
-        reports = internals.as_text([self._plain(report, item) for report in failed.reports])
-        internals.send_values(self._config, WAITS, text=json.dumps(said), reports=reports)
+        reports = xdist_internals.as_text([self._plain(report, item) for report in failed.reports])
+        xdist_internals.send_values(self._config, WAITS, text=json.dumps(said), reports=reports)
 
     def handed(self, item: pytest.Item) -> Deferral | None:
         """What the controller said of the item, if anything."""
@@ -105,7 +105,7 @@ class Handover:
     def comes_up(self, item: pytest.Item) -> None:
         """Have the reports bear the right index: xdist's own loop is over."""
         self._is_in_loop = False
-        internals.set_running(self._config, self._indexes[id(item)])
+        xdist_internals.set_running(self._config, self._indexes[id(item)])
 
     def begins(self, deferral: Deferral) -> None:
         """Let the controller know what is in flight."""
@@ -113,9 +113,9 @@ class Handover:
         said = self._handed.pop(index, None)
         if said is not None and said.stays:
             self._staying[index] = said.strategy
-        internals.send_values(self._config, BEGINS, text=json.dumps({"index": index}))
+        xdist_internals.send_values(self._config, BEGINS, text=json.dumps({"index": index}))
 
     def _plain(self, report: pytest.TestReport, item: pytest.Item) -> dict[str, Any]:
         """A report as xdist sends it."""
         plain = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        return {**plain, **internals.origin(self._config), "item_index": self._indexes[id(item)]}
+        return {**plain, **xdist_internals.origin(self._config), "item_index": self._indexes[id(item)]}

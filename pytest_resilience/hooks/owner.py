@@ -33,7 +33,7 @@ from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Th
 from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.history import CannotResume, Past, plan_from, to_resume
 from pytest_resilience.hooks import choice as choices
-from pytest_resilience.hooks import internals
+from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.selection import Collected
@@ -329,7 +329,7 @@ class Owner:
     def settle(self) -> None:
         """Take what was written and not told any more: by workers that died, or when a signal came in between."""
         unfinished = any(outcome.is_outstanding for outcome in self.run.outcomes().values())
-        is_cut = self.run.interrupted or internals.dsession(self.config) is not None
+        is_cut = self.run.interrupted or xdist_internals.dsession(self.config) is not None
         if self.folder is None or not unfinished or not is_cut:
             return
         before = self.run.outcomes()

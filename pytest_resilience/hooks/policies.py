@@ -106,10 +106,12 @@ def marked(marker: pytest.Mark) -> dict[str, object]:
     for name, value in arguments.values.items():
         given = arguments.written[name]
         tolerated = rerunfailures.tolerated(given, value)
-        for field, one in tolerated.items():
-            values[field] = checked(_KEYS[field], one, f"flaky({given}={shown(value)})")
         if not tolerated:
             values[name] = _of_argument(name, value, arguments)
+        for field, one in tolerated.items():
+            # What a name brings with it gives way to what is said.
+            if field == name or field not in arguments.written:
+                values[field] = checked(_KEYS[field], one, f"flaky({given}={shown(value)})")
     return values
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_resilience.core.facts import TestFinished
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.hooks import internals, verdicts
+from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.handover import BEGINS, HANDED, WAITS
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.rescheduling import Rescheduling
@@ -30,7 +30,7 @@ class Redistribution:
     def __init__(self, owner: Owner, terminal: Terminal) -> None:
         self._owner = owner
         self._terminal = terminal
-        self._pool = internals.Pool(owner.config)
+        self._pool = xdist_internals.Pool(owner.config)
         self._tests = WaitingTests(is_each=owner.config.option.dist == "each")
         self._ids: list[str] = []
         self._collected: dict[Any, bool] = {}
@@ -40,10 +40,10 @@ class Redistribution:
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_configure_node(self, node: Any) -> None:
         config = self._owner.config
-        internals.hear(node, config, WAITS, self._guarded(self._waits))
-        internals.hear(node, config, BEGINS, self._guarded(self._begins))
-        internals.precede_tests(node, HANDED, self._handed)
-        internals.ask_before_end(node, self._may_end)
+        xdist_internals.hear(node, config, WAITS, self._guarded(self._waits))
+        xdist_internals.hear(node, config, BEGINS, self._guarded(self._begins))
+        xdist_internals.precede_tests(node, HANDED, self._handed)
+        xdist_internals.ask_before_end(node, self._may_end)
 
     def _guarded(self, heard: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
         def hear(node: Any, values: dict[str, Any]) -> None:
@@ -150,12 +150,27 @@ class Redistribution:
         try:
             return (yield)
         finally:
+            with self._owner.guarded():
+                self._catch_up()
             workers = self._pool.workers()
             for test in self._tests:
                 # What is in flight is interrupted, and no more.
                 if not (test.has_begun and test.node in workers):
                     with self._owner.guarded():
                         self._give_up(test)
+
+    def _catch_up(self) -> None:
+        """Take what workers told and the controller did not come to: it was interrupted."""
+        for name, values in self._pool.unheard():
+            if name == WAITS:
+                self._waits(**values)
+            elif name == BEGINS:
+                self._begins(**values)
+            elif name == "testreport" and values["rep"].when == "teardown":
+                test = self._tests.get(values["node"], getattr(values["rep"], "item_index", -1))
+                if test is not None:
+                    # It came to its end, and the ledger tells of it.
+                    self._tests.pop(test)
 
     def _give_up(self, test: WaitingTest) -> None:
         """Nobody is going to run the test again: what it showed is final, and the reports go out that nobody has seen."""

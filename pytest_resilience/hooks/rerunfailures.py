@@ -140,7 +140,7 @@ def asked(config: pytest.Config) -> Asked:
         _type(found, "retry.tracebacks", True, "rerun_show_tracebacks")
     if found:
         found.inis["retry.reports"] = (_SOURCE, "all")
-    if option.usepdb and not option.collectonly and found.wants_retries:
+    if config.getoption("usepdb", False) and not option.collectonly and found.wants_retries:
         raise pytest.UsageError("--reruns incompatible with --pdb")
     return found
 

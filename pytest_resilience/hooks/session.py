@@ -6,7 +6,7 @@ import pytest
 
 from pytest_resilience.core.codes import Code, told
 from pytest_resilience.core.facts import DecisionTaken
-from pytest_resilience.hooks import internals
+from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.terminal import Terminal
 
@@ -84,4 +84,4 @@ def stop_serial(owner: Owner, decision: DecisionTaken) -> None:
 def stop_workers(owner: Owner, decision: DecisionTaken) -> None:
     """Stop every worker after the test that it runs."""
     reason = stop_reason(decision)
-    internals.stop_workers(owner.config, reason, json.dumps({"stop": reason}))
+    xdist_internals.stop_workers(owner.config, reason, json.dumps({"stop": reason}))

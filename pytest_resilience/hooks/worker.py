@@ -11,7 +11,7 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
-from pytest_resilience.hooks import internals
+from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.selection import Collected
@@ -95,12 +95,12 @@ class Worker:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
-        internals.send_plain_values(self._config)
+        xdist_internals.send_plain_values(self._config)
         self.open()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        internals.listen(self._config, self._heard, self._cut_off)
+        xdist_internals.listen(self._config, self._heard, self._cut_off)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> object:
@@ -173,7 +173,7 @@ class Worker:
         self._say(refused=text)
 
     def _say(self, **message: object) -> None:
-        internals.send_event(self._config, json.dumps(message))
+        xdist_internals.send_event(self._config, json.dumps(message))
 
     def _say_urgently(self, **message: object) -> None:
-        internals.send_event(self._config, json.dumps(message), internals.URGENT)
+        xdist_internals.send_event(self._config, json.dumps(message), xdist_internals.URGENT)

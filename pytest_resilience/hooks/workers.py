@@ -18,7 +18,7 @@ from pytest_resilience.core.facts import (
     WorkerDown,
 )
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.hooks import internals, verdicts
+from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.selection import Collected, Orders
 from pytest_resilience.hooks.session import stop_reason, stop_workers
@@ -69,7 +69,7 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["resilience"] = self.orders()
-        internals.tap(node, self._owner.config, self._heard, self._heard_urgent)
+        xdist_internals.tap(node, self._owner.config, self._heard, self._heard_urgent)
 
     # -- what workers tell ----------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Workers:
                 case {"bad": [key, attempt, outcome, is_wanted], **rest}:
                     why = allowance.refuses(holder, key, attempt, Outcome(outcome), is_wanted=is_wanted)
                     if "number" in rest:
-                        internals.send_command(node, json.dumps({"answer": [rest["number"], why]}))
+                        xdist_internals.send_command(node, json.dumps({"answer": [rest["number"], why]}))
                 case {"unused": [key, attempt]}:
                     allowance.give_back(holder, key, attempt)
                 case {"passed": key}:
@@ -131,7 +131,7 @@ class Workers:
         owner = self._owner
         if not self._is_watching:
             self._is_watching = True
-            internals.after_failures(owner.config, self._stopped_by_xdist)
+            xdist_internals.after_failures(owner.config, self._stopped_by_xdist)
         if owner.is_selected:
             return
         if self._refused:
@@ -139,7 +139,9 @@ class Workers:
         collected = self._collected or Collected()
         self._nodeids, self._keys = list(ids), collected.keys(list(ids))
         is_each = owner.config.option.dist == "each"
-        owner.selected(collected, self._keys, internals.number_of_workers(owner.config) if is_each else 1)
+        owner.selected(
+            collected, self._keys, xdist_internals.number_of_workers(owner.config) if is_each else 1
+        )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         node = getattr(report, "node", None)
@@ -188,7 +190,7 @@ class Workers:
     def _begun(self, node: Any) -> set[tuple[str, int]]:
         """The attempts that began on a worker that is dead, by key and number; none where that cannot be known."""
         owner, writer = self._owner, self._writers.get(node)
-        is_dead = internals.exit_of_worker(node) is not None
+        is_dead = xdist_internals.exit_of_worker(node) is not None
         if owner.folder is None or not writer or node in self._unwritable or not is_dead:
             return set()
         return {
@@ -203,7 +205,7 @@ class Workers:
         key = self._key_in_flight(crashitem)
         if self._owner.allowance is not None:
             self._owner.allowance.failed_first(key)
-        why = f"{node.gateway.id} {_how_it_died(internals.exit_of_worker(node))}"
+        why = f"{node.gateway.id} {_how_it_died(xdist_internals.exit_of_worker(node))}"
         self._owner.write(WorkerDown(worker=self._writer(node), why=why, key=key))
         text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {crashitem}")
         number = self._owner.run.number_of_attempts(key) + 1
@@ -243,7 +245,7 @@ class Workers:
         # Nobody stopped the session, yet tests are left: xdist had no worker for them.
         owner = self._owner
         if owner.decision is None and owner.run.having(Outcome.NOT_RUN):
-            why = internals.restart_limit(owner.config) or "xdist gave them to no worker"
+            why = xdist_internals.restart_limit(owner.config) or "xdist gave them to no worker"
             owner.decide(DecisionTaken(code=Code.WORKER_RESTART_LIMIT.code, why=why))
 
     @pytest.hookimpl(trylast=True)
@@ -256,7 +258,7 @@ class Workers:
             self._terminal.say_why_interrupted(stop_reason(decision))
         else:
             # In this order: a second interrupt may come in between, and must not find the long wait.
-            internals.end_workers_within(self._owner.config, SECONDS_TO_END)
+            xdist_internals.end_workers_within(self._owner.config, SECONDS_TO_END)
             stop_workers(self._owner, decision)
 
 

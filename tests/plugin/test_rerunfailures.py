@@ -436,13 +436,31 @@ def test_what_a_marker_leaves_out_is_as_in_that_plugin_whatever_the_options_say(
     assert slept == waits
 
 
+@pytest.mark.parametrize(
+    ("arguments", "waits"), [("reruns_delay=90", [90]), ("3, 90, 2", [90, 180, 360]), ("2, 90", [90, 90])]
+)
 def test_a_marker_in_that_plugins_words_leaves_the_same_out_beside_our_own_settings(
-    pytester: pytest.Pytester, slept: list[float]
+    pytester: pytest.Pytester, slept: list[float], arguments: str, waits: list[float]
 ) -> None:
     table = "[tool.resilience.retry]\nretries = 5\ndelay = 3\nbackoff = 'linear'\nmax-delay = 1\n"
-    batch = Batch(pytester, {"test_it.py": marked("reruns_delay=90"), "pyproject.toml": table})
+    batch = Batch(pytester, {"test_it.py": marked(arguments), "pyproject.toml": table})
     run(batch)
-    assert (times(batch), slept) == ({"a": 2}, [90])
+    assert (times(batch), slept) == ({"a": 1 + len(waits)}, waits)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "reruns=2, reruns_delay=9, max_delay=5",
+        "reruns=2, max_delay=5, reruns_delay=9",
+        "2, 9, max_delay=5",
+    ],
+)
+def test_what_such_a_marker_says_in_words_of_ours_holds(
+    pytester: pytest.Pytester, slept: list[float], arguments: str
+) -> None:
+    run(Batch(pytester, marked(arguments)), "--reruns=1")
+    assert slept == [5, 5]
 
 
 def test_a_marker_in_words_of_ours_takes_what_it_leaves_out_from_the_options(
@@ -568,6 +586,10 @@ def test_reruns_in_the_debugger_are_refused(
     assert (result.status, batch.steps) == (pytest.ExitCode.USAGE_ERROR, [])
     assert "--reruns incompatible with --pdb" in result.text
     assert run(batch, "--pdb", "--collect-only", *args).status == 0
+
+
+def test_a_session_without_a_debugger_has_none_to_look_for(pytester: pytest.Pytester) -> None:
+    assert run(Batch(pytester, FAILS), "-p", "no:debugging", "--reruns=1").outcomes == {"failed": 1}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_resilience.core.facts import TestFinished
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.hooks import internals, verdicts
+from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.handover import BEGINS, GIVES_AGAIN, HANDED, WAITS
 from pytest_resilience.hooks.redistribution import Redistribution
 
@@ -277,7 +277,7 @@ class World:
     def stop(self) -> None:
         """Stop the session as a threshold does: each worker after the test that it runs."""
         self.is_stopped = True
-        internals.stop_workers(self.config, "stopped", "")
+        xdist_internals.stop_workers(self.config, "stopped", "")
 
     def attempted(self, worker: Worker, index: int, number: int) -> str:
         """An attempt begins; what becomes of it."""

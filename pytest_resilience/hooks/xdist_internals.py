@@ -1,0 +1,322 @@
+"""All that touches the private parts of pytest-xdist: one file to mend when they change."""
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from _pytest._io.saferepr import saferepr
+
+# Our messages between a worker and its controller, and those of a worker that cannot wait for the controller's loop.
+EVENT = "resilience"
+URGENT = "resilience-urgent"
+
+
+# -- the worker's side of xdist ------------------------------------------------------------------------------------
+
+
+def interactor(config: pytest.Config) -> Any:
+    """The plugin with which an xdist worker speaks to its controller."""
+    for plugin in config.pluginmanager.get_plugins():
+        if type(plugin).__name__ == "WorkerInteractor":
+            return plugin
+    return None
+
+
+def send_event(config: pytest.Config, text: str, name: str = EVENT) -> None:
+    """Send a message of ours to the controller; quiet when it is gone."""
+    channel = interactor(config)
+    if channel is not None:
+        with suppress(OSError):
+            channel.sendevent(name, text=text)
+
+
+def send_plain_values(config: pytest.Config) -> None:
+    """Let a worker send what its channel refuses as plain values: one such value would end the whole session."""
+    channel = interactor(config)
+    if channel is None:
+        return
+    inner = channel.sendevent
+
+    def send(name: str, **arguments: Any) -> None:
+        try:
+            inner(name, **arguments)
+        except OSError:
+            raise
+        except Exception:
+            inner(name, **_plain(arguments))
+
+    channel.sendevent = send
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value as the channel takes it: of the built-in types themselves, in UTF-8, not too deep."""
+    if value is None or type(value) in (bool, float, bytes):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    if type(value) is int and abs(value) < 2**31:
+        return value
+    if isinstance(value, dict) and depth < _DEEPEST:
+        return {_plain(key, _DEEPEST): _plain(one, depth + 1) for key, one in value.items()}
+    if isinstance(value, list | tuple) and depth < _DEEPEST:
+        several = [_plain(one, depth + 1) for one in value]
+        return tuple(several) if isinstance(value, tuple) else several
+    return saferepr(value).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+_DEEPEST = 50
+
+
+def as_text(plain: Any) -> str:
+    """What pytest made serialisable as JSON, whatever other plugins put into it."""
+    try:
+        return json.dumps(plain, skipkeys=True, default=saferepr)
+    except (ValueError, RecursionError):
+        return json.dumps(_plain(plain), skipkeys=True, default=saferepr)
+
+
+def listen(config: pytest.Config, heard: Callable[[str], bool], cut_off: Callable[[], None]) -> None:
+    """Call `heard` with each message of ours from the controller, in execnet's thread; True ends the worker's queue.
+
+    `cut_off` is called there when nothing more can come. To be called before the worker's loop begins: that is when
+    the channel takes the handler.
+    """
+    channel = interactor(config)
+    if channel is None:
+        return
+    inner = channel.handle_command
+
+    def handle(command: Any) -> None:
+        if type(command) is tuple and command[0] == EVENT:
+            if heard(command[1]["text"]):
+                inner(("shutdown", {}))  # wakes a worker that waits for its next test
+            return
+        if type(command) is not tuple:
+            cut_off()
+        inner(command)
+
+    channel.handle_command = handle
+
+
+def send_values(config: pytest.Config, name: str, **values: Any) -> None:
+    """Send an event of ours to the controller; quiet when it is gone."""
+    channel = interactor(config)
+    if channel is not None:
+        with suppress(OSError):
+            channel.sendevent(name, **values)
+
+
+def obey(config: pytest.Config, name: str, heard: Callable[[str], None]) -> None:
+    """Call `heard` with the text of each command of this name, in execnet's thread. To be called before the loop."""
+    channel = interactor(config)
+    inner = channel.handle_command
+
+    def handle(command: Any) -> None:
+        if type(command) is tuple and command[0] == name:
+            heard(command[1]["text"])
+        else:
+            inner(command)
+
+    channel.handle_command = handle
+
+
+def set_running(config: pytest.Config, index: int) -> None:
+    """Make the item at this index the one that xdist takes reports for."""
+    interactor(config).item_index = index
+
+
+def origin(config: pytest.Config) -> dict[str, str]:
+    """What xdist puts on a report to say where it comes from."""
+    channel = interactor(config)
+    return {"worker_id": channel.workerid, "testrun_uid": channel.testrunuid}
+
+
+# -- the controller's side of xdist --------------------------------------------------------------------------------
+
+
+def dsession(config: pytest.Config) -> Any:
+    """The session that distributes tests, None when nothing is distributed."""
+    return config.pluginmanager.get_plugin("dsession")
+
+
+def tap(
+    node: Any,
+    config: pytest.Config,
+    heard: Callable[[Any, str], None],
+    heard_urgent: Callable[[Any, str], None],
+) -> None:
+    """Call `heard(node, text)`, in the controller's loop, with each message of ours from a worker.
+
+    xdist raises at events that it does not know. They go through its queue, so their order with reports is kept.
+    Urgent ones go to `heard_urgent` as they come, in the execnet thread of that worker: it must not raise.
+    """
+    inner = node.process_from_remote
+
+    def process(event: Any) -> None:
+        if type(event) is tuple and event[0] == EVENT:
+            node.notify_inproc(EVENT, node=node, text=event[1]["text"])
+        elif type(event) is tuple and event[0] == URGENT:
+            heard_urgent(node, event[1]["text"])
+        else:
+            inner(event)
+
+    node.process_from_remote = process
+    session = dsession(config)
+    if session is not None:
+        session.worker_resilience = lambda node, text: heard(node, text)
+    send = node.sendcommand
+    # Answers to urgent messages are sent by another thread than the commands of the loop.
+    lock = threading.Lock()
+
+    def send_to_the_living(name: str, **arguments: Any) -> None:
+        # xdist 3.8 ends with an internal error when a worker died a moment ago; its end is on the way in the queue.
+        with suppress(OSError), lock:
+            send(name, **arguments)
+
+    node.sendcommand = send_to_the_living
+
+
+def send_command(node: Any, text: str) -> None:
+    """Send a message of ours to a worker; quiet when it is gone."""
+    with suppress(OSError):
+        node.sendcommand(EVENT, text=text)
+
+
+def stop_workers(config: pytest.Config, reason: str, text: str) -> None:
+    """Make every worker stop after the test it runs, by the message `text`, and the controller when all have."""
+    session = dsession(config)
+    if session is None:
+        return
+    session.shouldstop = reason
+    for node in list(session._active_nodes):
+        send_command(node, text)
+
+
+def after_failures(config: pytest.Config, stopped: Callable[[str], None]) -> None:
+    """Call `stopped(reason)` once when xdist itself decides to stop (``--maxfail``, ``-x``, a worker's wish)."""
+    session = dsession(config)
+    if session is None:
+        return
+    inner = session._handlefailures
+
+    def handle(report: Any) -> None:
+        before = session.shouldstop
+        inner(report)
+        if session.shouldstop and not before:
+            stopped(str(session.shouldstop))
+
+    session._handlefailures = handle
+
+
+def hear(node: Any, config: pytest.Config, name: str, heard: Callable[[Any, dict[str, Any]], None]) -> None:
+    """Call `heard(node, values)`, in the controller's loop and in order, with each event of this name from a worker."""
+    inner = node.process_from_remote
+
+    def process(event: Any) -> None:
+        if type(event) is tuple and event[0] == name:
+            node.notify_inproc(name, node=node, values=event[1])
+        else:
+            inner(event)
+
+    node.process_from_remote = process
+    setattr(dsession(config), f"worker_{name}", heard)
+
+
+def precede_tests(node: Any, name: str, texts: Callable[[Any, list[int]], list[str]]) -> None:
+    """Before each command to run tests, send commands of our own: `texts` makes them of the worker and the indexes."""
+    inner = node.sendcommand
+
+    def send(command: str, **arguments: Any) -> None:
+        if command == "runtests":
+            for text in texts(node, arguments["indices"]):
+                inner(name, text=text)
+        inner(command, **arguments)
+
+    node.sendcommand = send
+
+
+def ask_before_end(node: Any, may_end: Callable[[Any], bool]) -> None:
+    """Before a worker is told that nothing more follows, ask whether it may be."""
+    inner = node.shutdown
+
+    def shutdown() -> None:
+        # A worker that sends what cannot be read is told so by the thread that hears it, and must end.
+        if threading.current_thread() is not threading.main_thread() or may_end(node):
+            inner()
+
+    node.shutdown = shutdown
+
+
+class Pool:
+    """The workers of a session of xdist, and its scheduler."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def workers(self) -> list[Any]:
+        """All that have not ended, those included that are still starting."""
+        return list(dsession(self._config)._active_nodes)
+
+    def may_grow(self) -> bool:
+        """Whether another worker can be started: not when the session is stopping, nor after too many crashes."""
+        return not dsession(self._config).shouldstop and not restart_limit(self._config)
+
+    def has_nothing_for_another(self, scheduler: Any) -> bool:
+        """Whether a worker that comes now would get no tests from this scheduler of xdist."""
+        left_by_the_dead = getattr(scheduler, "_removed2pending", None)
+        return bool(scheduler.tests_finished if left_by_the_dead is None else not left_by_the_dead)
+
+    def start(self, like: Any) -> Any:
+        """Start another worker, which does not count as a restart. Raises what the system raises when it cannot be."""
+        session = dsession(self._config)
+        node = session._clone_node(like)
+        session.shuttingdown = False
+        return node
+
+    @property
+    def scheduler(self) -> Any:
+        """Who decides which worker runs what; another one can be put in its place."""
+        return dsession(self._config).sched
+
+    @scheduler.setter
+    def scheduler(self, scheduler: Any) -> None:
+        dsession(self._config).sched = scheduler
+
+    def unheard(self) -> list[tuple[str, dict[str, Any]]]:
+        """What workers have sent and the loop has not come to, by name, in order."""
+        return list(dsession(self._config).queue.queue)
+
+    def report_crash(self, nodeid: str, node: Any) -> None:
+        """Report that a worker died while it ran a test that xdist took for done."""
+        dsession(self._config).handle_crashitem(nodeid, node)
+
+
+def end_workers_within(config: pytest.Config, seconds: float) -> None:
+    """How long xdist waits for its workers at the end before it kills them."""
+    manager = getattr(dsession(config), "nodemanager", None)
+    if manager is not None:
+        manager.EXIT_TIMEOUT = seconds
+
+
+def number_of_workers(config: pytest.Config) -> int:
+    """How many workers the run begins with, those that have not collected yet included."""
+    return int(dsession(config).sched.numnodes) or 1
+
+
+def restart_limit(config: pytest.Config) -> str:
+    """What xdist says when it replaces no more workers, empty when it did not have to."""
+    return str(getattr(dsession(config), "_summary_report", None) or "")
+
+
+def exit_of_worker(node: Any) -> int | None:
+    """The exit status of a worker that is gone, negative for a signal; None when it cannot be told."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    if process is None:
+        return None
+    try:
+        return int(process.wait(timeout=2))
+    except Exception:
+        return None
