@@ -765,7 +765,6 @@ def test_where_it_is_named_it_has_its_options_and_ours_are_left(
     """With us before it: it does not look whether its names are taken."""
     batch = beside(pytester)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTHONPATH", str(batch.root))
     typed = ["-p", "resilience"]
     match place:
         case "typed":
@@ -784,6 +783,21 @@ def test_where_it_is_named_it_has_its_options_and_ours_are_left(
     result = batch.run_apart(*typed, "--reruns", "1")
     assert result.status == pytest.ExitCode.USAGE_ERROR
     assert "RES703 plugin-conflict: pytest-rerunfailures is active too (--reruns)" in result.text
+
+
+ALL_OF_THEM = """
+def pytest_addoption(parser):
+    for name in {names}:
+        parser.addoption("--" + name.replace("_", "-"), dest=name, default="strict" if "mode" in name else None)
+        parser.addini(name, "", default="")
+"""
+
+
+@pytest.mark.parametrize("name", ["max_suite_reruns", "only_rerun", "reruns_delay"])
+def test_where_it_is_loaded_its_options_are_none_of_ours(pytester: pytest.Pytester, name: str) -> None:
+    batch = beside(pytester, FAILS, ALL_OF_THEM.format(names=rerunfailures.OPTIONS))
+    result = batch.run_apart("-p", "pytest_rerunfailures", f"--{name.replace('_', '-')}=1")
+    assert (result.status, result.line("OUTCOMES"), times(batch)) == (1, "", {"a": 1})
 
 
 @pytest.mark.parametrize("switch", ["blocked", "not loaded"])

@@ -324,6 +324,19 @@ def test_x(): step("x"); assert 0
     assert run.last_line == "2 failed, 1 rerun"
 
 
+def test_a_wish_to_stop_in_that_round_interrupts_the_session(pytester: pytest.Pytester) -> None:
+    stops = """
+def test_x(request):
+    assert step("x") > 1
+    request.session.shouldstop = "enough"
+"""
+    batch = batch_of(pytester, test_a=stops + WAITING)
+    run = batch.run(*DEFERRED)
+    assert (run.status, run.outcomes) == (2, {"flaky": 1, "failed": 1}), run.text
+    assert "enough !!!" in run.text
+    assert batch.steps.count("a") == 1
+
+
 @pytest.mark.parametrize(("ending", "status"), [("raise KeyboardInterrupt", 2), ("pytest.exit('x')", 2)])
 def test_an_attempt_that_is_cut_in_that_round_is_interrupted_and_the_rest_is_as_it_was(
     pytester: pytest.Pytester, ending: str, status: int
