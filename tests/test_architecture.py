@@ -190,11 +190,50 @@ def _wrong_with(one: Import) -> Iterator[str]:
         yield "core is plain Python without clock, chance or disk"
 
 
+# What changes something on the disk: methods of a path, and modules that do it by any of their functions.
+OF_PATH = "chmod hardlink_to mkdir open rename rmdir symlink_to touch unlink write_bytes write_text"
+OF_OS = f"{OF_PATH} fchmod fdatasync fsync ftruncate link makedirs remove replace symlink truncate write"
+DISKS = {"disk", "DISK", "self._disk"}
+
+
+def past_the_disk(sources: Sources) -> Iterator[str]:
+    """What changes the disk in the ledger without the `Disk`, where tests fail it and kill at every call."""
+    for file, text in sources.items():
+        if not file.startswith("ledger/") or file == "ledger/disk.py":
+            continue
+        for node in ast.walk(parsed(text)):
+            match node:
+                case ast.Call(func=ast.Attribute(value=owner, attr=name)):
+                    by = ast.unparse(owner)
+                    if name in (OF_OS if by == "os" else OF_PATH).split() and by not in DISKS:
+                        yield f"{file}: {by}.{name}"
+                case ast.Call(func=ast.Name(id="open" as name)) | ast.Name(id="shutil" | "fcntl" as name):
+                    yield f"{file}: {name}"
+
+
 SOURCES = sources_in(ROOT)
 
 
 def test_the_package_is_in_order() -> None:
     assert violations(SOURCES) == []
+
+
+def test_the_ledger_changes_the_disk_by_calls_that_tests_can_replace() -> None:
+    assert list(past_the_disk(SOURCES)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("path.mkdir(0o700)", "path.mkdir"),
+        ("os.replace(old, new)", "os.replace"),
+        ("with open(path) as file: pass", "open"),
+        ("shutil.rmtree(path)", "shutil"),
+        ("fcntl.flock(fd, 2)", "fcntl"),
+    ],
+)
+def test_a_planted_call_past_the_disk_is_found(text: str, what: str) -> None:
+    assert list(past_the_disk(planted("ledger/runs.py", text))) == [f"ledger/runs.py: {what}"]
 
 
 def test_the_checks_see_imports_wherever_they_stand() -> None:

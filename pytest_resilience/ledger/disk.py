@@ -1,4 +1,4 @@
-"""The few system calls the ledger makes, in one object that a test can replace by a disk that fails.
+"""The few system calls the ledger makes, in one object that a test can replace by a disk that fails or kills.
 
 They are bound in class bodies when this module is imported: tests of users replace `os.write`, `open` or whole modules,
 and tools that do so look through the names of modules, not into classes.
@@ -31,6 +31,12 @@ class Disk:
     _ftruncate = staticmethod(os.ftruncate)
     _rename = staticmethod(os.rename)
     _unlink = staticmethod(os.unlink)
+    _mkdir = staticmethod(os.mkdir)
+    _makedirs = staticmethod(os.makedirs)
+    _chmod = staticmethod(os.chmod)
+    _rmdir = staticmethod(os.rmdir)
+    _flock = staticmethod(fcntl.flock)
+    _stat = staticmethod(os.stat)
     _fsync = staticmethod(os.fsync)
     _fdatasync = staticmethod(getattr(os, "fdatasync", os.fsync))
     _fcntl = staticmethod(fcntl.fcntl)
@@ -45,6 +51,10 @@ class Disk:
     def open_folder(self, path: Path) -> int:
         """The folder itself, never what a link of that name points to."""
         return self._open(path, self._FOLDER)
+
+    def open_folder_in(self, name: str, folder: int) -> int:
+        """A folder in a folder, with the same care."""
+        return self._open(name, self._FOLDER, dir_fd=folder)
 
     def open_new(self, name: str, folder: int) -> int:
         """A file that did not exist, only ours to read and write whatever the umask, for appending."""
@@ -75,6 +85,10 @@ class Disk:
         self.close(fd)
         raise PermissionError(errno.EPERM, refusal, name)
 
+    def lstat(self, path: Path | str, folder: int | None = None) -> os.stat_result:
+        """What has this name, in the folder if one is given; a link is not followed."""
+        return self._stat(path, dir_fd=folder, follow_symlinks=False)
+
     def names(self, folder: int) -> list[str]:
         """What is in the folder, in no order."""
         return self._listdir(folder)
@@ -101,6 +115,26 @@ class Disk:
 
     def unlink(self, name: str, folder: int) -> None:
         self._unlink(name, dir_fd=folder)
+
+    def make_parents(self, path: Path) -> None:
+        """The folders above, where they are missing. They are the user's, with the rights that the umask leaves."""
+        self._makedirs(path.parent, exist_ok=True)
+
+    def make_folder(self, path: Path) -> None:
+        """A folder that did not exist, only ours to enter whatever the umask."""
+        self._mkdir(path, 0o700)
+        self._chmod(path, 0o700)
+
+    def remove_folder(self, name: str, folder: int) -> None:
+        """An empty one."""
+        self._rmdir(name, dir_fd=folder)
+
+    def try_lock(self, fd: int, *, shared: bool = False) -> None:
+        """A lock that the kernel frees with the last descriptor of this open file. Does not wait."""
+        self._flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+    def unlock(self, fd: int) -> None:
+        self._flock(fd, fcntl.LOCK_UN)
 
     def sync_folder(self, folder: int) -> None:
         """The names in the folder are on the medium."""
@@ -133,6 +167,35 @@ def opened_folder(path: Path, disk: Disk = DISK) -> Iterator[int]:
         yield folder
     finally:
         disk.close(folder)
+
+
+def exists(path: Path, disk: Disk = DISK) -> bool:
+    """Whether anything has this name, be it a link to nothing."""
+    try:
+        disk.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def remove_tree(name: str, folder: int, disk: Disk = DISK) -> None:
+    """What has this name in the folder, with all that is in it, and nothing that links lead to.
+
+    What cannot be removed stays.
+    """
+    try:
+        disk.unlink(name, folder)
+    except FileNotFoundError:
+        return
+    except OSError:
+        with suppress(OSError):
+            inner = disk.open_folder_in(name, folder)
+            try:
+                for one in disk.names(inner):
+                    remove_tree(one, inner, disk)
+            finally:
+                disk.close(inner)
+            disk.remove_folder(name, folder)
 
 
 def append_all(fd: int, data: bytes, disk: Disk = DISK) -> None:

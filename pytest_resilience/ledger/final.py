@@ -48,7 +48,7 @@ def read_final(folder: Path, *, sizes_only: bool = False) -> Final | None:
         if sorted(files) != _counted(folder):
             return None
         for name, (size, checksum) in files.items():
-            if size != (folder / name).lstat().st_size:
+            if size != DISK.lstat(folder / name).st_size:
                 return None
             if not sizes_only and (size, checksum) != _fingerprint(folder, name):
                 return None

@@ -6,7 +6,6 @@ and rarely.
 """
 
 import errno
-import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,6 @@ from pytest_resilience.ledger.forks import let_go_in_children
 ASKING_SECONDS = 0.1
 STORE_SECONDS = 5.0
 
-_flock = fcntl.flock
 _sleep = time.sleep
 _clock = time.monotonic
 
@@ -41,7 +39,7 @@ class Lock:
         until = _clock() + seconds
         while True:
             try:
-                _flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                DISK.try_lock(fd)
                 return cls(fd)
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
@@ -66,7 +64,7 @@ class Lock:
             return
         with suppress(OSError):
             if free:
-                _flock(fd, fcntl.LOCK_UN)
+                DISK.unlock(fd)
             DISK.close(fd)
 
 
@@ -91,7 +89,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return True
     try:
-        _flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        DISK.try_lock(fd, shared=True)
     except OSError:
         return True
     finally:

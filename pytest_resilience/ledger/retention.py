@@ -1,12 +1,11 @@
 """Which runs may go, and their removal: rarely, never one that is alive, never what a resume would look for."""
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_resilience.ledger.disk import DISK, opened_folder, remove_tree
 from pytest_resilience.ledger.final import read_final
 from pytest_resilience.ledger.locks import store_lock
 from pytest_resilience.ledger.runinfo import BadRun, RunInfo, began_at
@@ -97,7 +96,8 @@ def prune(store: Store, limits: Limits, *, now: float) -> list[str]:
             _sweep(store.folder_of_runs, now)
             # Looked at again: another process may have done it while this one waited.
             chosen = _choose(store, _stored(store, now), limits)
-            return [run_id for run_id in chosen if _remove(store.folder_of_runs / run_id)]
+            with opened_folder(store.folder_of_runs) as runs:
+                return [run_id for run_id in chosen if _remove(run_id, runs)]
     except Exception:
         return []
 
@@ -134,31 +134,32 @@ def _stored(store: Store, now: float) -> list[StoredRun]:
 
 def _size(folder: Path) -> int:
     size = 0
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
+    with suppress(OSError), opened_folder(folder) as opened:
+        for name in DISK.names(opened):
             with suppress(OSError):
-                size += entry.stat(follow_symlinks=False).st_size
+                size += DISK.lstat(name, opened).st_size
     return size
 
 
-def _remove(folder: Path) -> bool:
+def _remove(name: str, runs: int) -> bool:
     """Out of sight in one step, so that nobody finds half a run, then gone."""
-    trash = folder.with_name(f"{_TRASH}{folder.name}-{os.urandom(4).hex()}")
+    trash = f"{_TRASH}{name}-{DISK.urandom(4).hex()}"
     try:
-        folder.rename(trash)
+        DISK.rename(name, trash, runs)
     except OSError:
         return False
-    shutil.rmtree(trash, ignore_errors=True)
+    remove_tree(trash, runs)
     return True
 
 
 def _sweep(runs: Path, now: float) -> None:
     """What processes left behind that died while they made or removed a run."""
-    for name in os.listdir(runs):
-        if name.startswith(_TRASH):
-            shutil.rmtree(runs / name, ignore_errors=True)
-        elif name.startswith(_NEW):
-            with suppress(ValueError):
-                old = now - began_at(name.removeprefix(_NEW)) > GRACE_SECONDS
-                if old and not RunFolder.is_alive(runs / name):
-                    _remove(runs / name)
+    with opened_folder(runs) as opened:
+        for name in DISK.names(opened):
+            if name.startswith(_TRASH):
+                remove_tree(name, opened)
+            elif name.startswith(_NEW):
+                with suppress(ValueError):
+                    old = now - began_at(name.removeprefix(_NEW)) > GRACE_SECONDS
+                    if old and not RunFolder.is_alive(runs / name):
+                        _remove(name, opened)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -12,7 +11,16 @@ from pathlib import Path
 
 from pytest_resilience.core.facts import Fact, SelectionDone, TestInherited, TestsSelected
 from pytest_resilience.ledger import machine
-from pytest_resilience.ledger.disk import DISK, Disk, opened_folder, read_whole, sync_names, write_whole
+from pytest_resilience.ledger.disk import (
+    DISK,
+    Disk,
+    exists,
+    opened_folder,
+    read_whole,
+    remove_tree,
+    sync_names,
+    write_whole,
+)
 from pytest_resilience.ledger.final import Final, read_final, write_final
 from pytest_resilience.ledger.lines import FORMAT, encode_all
 from pytest_resilience.ledger.locks import Lock, is_held
@@ -163,7 +171,7 @@ class Store:
         facts = list(inherited)
         info = replace(info, inherited=len(facts))
         new, path = self.folder_of_runs / f".new-{info.id}", self.folder_of_runs / info.id
-        _make_folder(new)
+        self._disk.make_folder(new)
         owner = None
         try:
             write_whole(new / RUN, info.to_json().encode("ascii"), self._disk)
@@ -178,17 +186,18 @@ class Store:
         except BaseException:
             if owner is not None:
                 owner.release()
-            shutil.rmtree(new, ignore_errors=True)
+            with suppress(OSError), opened_folder(self.folder_of_runs, self._disk) as folder:
+                remove_tree(new.name, folder, self._disk)
             raise
         return RunFolder(path, info, owner=owner, disk=self._disk)
 
     def _prepare(self) -> None:
         """The folders and the marks of the store, made where they are missing."""
-        self.root.parent.mkdir(parents=True, exist_ok=True)
+        self._disk.make_parents(self.root)
         for folder in (self.root, self.folder_of_runs):
             with suppress(FileExistsError):
-                _make_folder(folder)
-            _check(folder)
+                self._disk.make_folder(folder)
+            _check(folder, self._disk)
         self._check_format()
         major, minor = FORMAT
         version = {"format": "pytest-resilience", "major": major, "minor": minor}
@@ -198,7 +207,7 @@ class Store:
             "CACHEDIR.TAG": _CACHEDIR_TAG,
         }
         for name, content in marks.items():
-            if not os.path.lexists(self.root / name):
+            if not exists(self.root / name, self._disk):
                 write_whole(self.root / name, content, self._disk)
 
     def _check_format(self) -> None:
@@ -233,13 +242,13 @@ class Store:
 
     def run_ids(self) -> list[str]:
         """The ids of all runs there are, readable or not, oldest first."""
-        if not os.path.lexists(self.root):
+        if not exists(self.root, self._disk):
             return []
-        _check(self.root)
+        _check(self.root, self._disk)
         self._check_format()
-        if not os.path.lexists(self.folder_of_runs):
+        if not exists(self.folder_of_runs, self._disk):
             return []
-        _check(self.folder_of_runs)
+        _check(self.folder_of_runs, self._disk)
         with opened_folder(self.folder_of_runs, self._disk) as folder:
             return sorted(name for name in self._disk.names(folder) if RUN_ID.fullmatch(name))
 
@@ -287,14 +296,8 @@ def _lines(facts: Iterable[Fact], *, writer: str, at: float) -> bytes:
         raise OSError(errno.EINVAL, str(error), writer) from error
 
 
-def _make_folder(path: Path) -> None:
-    path.mkdir(0o700)
-    # Whatever the umask has left of that.
-    path.chmod(0o700)
-
-
-def _check(path: Path) -> None:
-    found = path.lstat()
+def _check(path: Path, disk: Disk) -> None:
+    found = disk.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         refusal = "not a folder, or a link to one"
     elif found.st_uid != os.geteuid():

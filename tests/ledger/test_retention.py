@@ -169,6 +169,21 @@ def test_a_link_among_the_runs_is_removed_and_not_followed(tmp_path: Path) -> No
     assert (precious / "file").exists()
 
 
+def test_what_somebody_put_into_a_run_goes_with_it_and_what_that_links_to_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    runs = [a_run(store, hours=hours) for hours in (9, 8, 7, 6, 5)]
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    inner = runs[0].path / "blobs" / "deeper"
+    inner.mkdir(parents=True)
+    (inner / "blob").touch()
+    (inner / "link").symlink_to(precious)
+    assert runs[0].id in prune(store, FEW, now=NOW)
+    assert names_in(store.folder_of_runs) == [run.id for run in runs[3:]]
+    assert names_in(precious) == ["file"]
+
+
 def test_a_store_that_is_locked_or_missing_or_unsafe_is_left_alone(tmp_path: Path) -> None:
     assert prune(Store(tmp_path / "missing"), FEW, now=NOW) == []
     store = Store(tmp_path / "store")
