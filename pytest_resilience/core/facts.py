@@ -15,6 +15,7 @@ class SegmentOpened:
     run: str
     writer: str
     pid: int
+    start: str = ""
     host: str = ""
     boot: str = ""
     format: tuple[int, int] = (1, 0)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,8 +38,8 @@ from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.selection import Collected
-from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.contents import Contents
+from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.retention import Limits, prune
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, new_run_id, run_key
@@ -188,9 +189,7 @@ class Owner:
             markexpr=choice.markexpr,
             parent=self.plan.parent,
             started=self.started,
-            pid=os.getpid(),
-            host=machine.host(),
-            boot=machine.boot(),
+            **asdict(Process.here()),
             nonce=secrets.token_hex(32),
             versions={
                 "pytest-resilience": __version__,

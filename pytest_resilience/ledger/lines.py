@@ -122,7 +122,7 @@ def _members(fact: Fact) -> tuple[str, str]:
             major, minor = fact.format
             return "hdr", (
                 f',"v":[{_count(major)},{_count(minor)}],"run":{quoted_word(fact.run)},"pid":{_count(fact.pid)}'
-                f',"host":{quoted_word(fact.host)},"boot":{quoted_word(fact.boot)}'
+                f',"start":{quoted_word(fact.start)},"host":{quoted_word(fact.host)},"boot":{quoted_word(fact.boot)}'
             )
         case TestsSelected():
             ids = ",".join(map(quoted_key, fact.keys))
@@ -228,6 +228,7 @@ def _segment_opened(members: Members) -> Fact:
         run=a_word(members, "run"),
         writer=a_word(members, "w"),
         pid=a_count(members, "pid"),
+        start=a_word(members, "start", ""),
         host=a_word(members, "host", ""),
         boot=a_word(members, "boot", ""),
         format=version,

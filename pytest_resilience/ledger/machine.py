@@ -1,7 +1,10 @@
-"""Which machine this is, and which start of it."""
+"""Which machine this is, which start of it, and which process: a process id alone is given out again."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+
+PROC = Path("/proc")
 
 
 def host() -> str:
@@ -9,9 +12,55 @@ def host() -> str:
     return os.uname().nodename[:64]
 
 
-def boot(source: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+def boot(source: Path = PROC / "sys/kernel/random/boot_id") -> str:
     """What changes whenever the machine starts; empty where there is no such thing."""
     try:
         return source.read_text("ascii").strip()[:64]
     except (OSError, ValueError):
         return ""
+
+
+def start(pid: int, proc: Path = PROC) -> str:
+    """When a process began, as its kernel counts; empty when there is none, or where nobody tells."""
+    try:
+        line = (proc / str(pid) / "stat").read_bytes()
+        # The name of the program stands in brackets, and may have brackets and spaces of its own.
+        word = line.rpartition(b")")[2].split()[19]
+        return str(int(word))
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process, told from all others that ever were. `boot` and `start` are empty where nobody tells."""
+
+    pid: int
+    start: str
+    host: str
+    boot: str
+
+    @classmethod
+    def here(cls, pid: int | None = None) -> "Process":
+        """The process with this id on this machine, by default this one."""
+        pid = os.getpid() if pid is None else pid
+        return cls(pid=pid, start=start(pid), host=host(), boot=boot())
+
+    @property
+    def is_of_here(self) -> bool:
+        """Whether it belongs to this machine as it runs now."""
+        return bool(self.boot) and (self.host, self.boot) == (host(), boot())
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is certain that it is no more; in doubt it is not."""
+        if not self.is_of_here or not self.pid:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            pass
+        now = start(self.pid)
+        return bool(self.start and now) and now != self.start

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_resilience.ledger.disk import read_whole
+from pytest_resilience.ledger.machine import Process
 
 RUN = "run.json"
 RUN_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{16}", re.ASCII)
@@ -72,11 +73,17 @@ class RunInfo:
     parent: str = ""
     started: float = 0.0
     pid: int = 0
+    start: str = ""
     host: str = ""
     boot: str = ""
     nonce: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     inherited: int = 0
+
+    @property
+    def process(self) -> Process:
+        """The process that owns the run."""
+        return Process(pid=self.pid, start=self.start, host=self.host, boot=self.boot)
 
     def to_json(self) -> str:
         """One line, in the order of the members."""
@@ -103,6 +110,7 @@ class RunInfo:
             parent=_str(members, "parent", ""),
             started=_number(members, "started"),
             pid=_int(members, "pid"),
+            start=_str(members, "start", ""),
             host=_str(members, "host", ""),
             boot=_str(members, "boot", ""),
             nonce=_str(members, "nonce", ""),

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from pytest_resilience.core.codes import Code
@@ -23,10 +24,10 @@ from pytest_resilience.core.facts import (
     TestFinished,
     TestsSelected,
 )
-from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import DISK, Disk, append_all, opened_folder, sync_names
 from pytest_resilience.ledger.forks import let_go_in_children
 from pytest_resilience.ledger.lines import encode, split_tests
+from pytest_resilience.ledger.machine import Process
 
 WRITER = re.compile(r"[A-Za-z0-9_-]{1,40}\.[0-9]{1,10}\.[0-9a-f]{8}")
 SYNC_SECONDS = 1.0
@@ -73,7 +74,7 @@ class Segment:
         self._clock = clock
         self._disk = disk
         self._pid = self._getpid()
-        self._host, self._boot = machine.host(), machine.boot()
+        self._process = Process.here()
         self._lock = threading.RLock()
         self._writing = False
         self._closed = False
@@ -232,9 +233,7 @@ class Segment:
             fd = disk.open_new(segment_name(writer), folder)
             try:
                 fd = disk.lift(fd)
-                opened = SegmentOpened(
-                    run=self._run, writer=writer, pid=self._pid, host=self._host, boot=self._boot
-                )
+                opened = SegmentOpened(run=self._run, writer=writer, **asdict(self._process))
                 start = encode(opened, writer=writer, seq=0, at=self._clock()) + b"".join(self._unsynced)
                 append_all(fd, start, disk)
                 found = disk.fstat(fd)

@@ -47,7 +47,7 @@ OUTCOMES = st.sampled_from(Outcome)
 
 STORED = KEYS.map(stored_key)
 FACTS: st.SearchStrategy[Fact] = st.one_of(
-    st.builds(SegmentOpened, run=WORDS, writer=st.just("w"), pid=COUNTS, host=WORDS, boot=WORDS),
+    st.builds(SegmentOpened, run=WORDS, writer=st.just("w"), pid=COUNTS, start=WORDS, host=WORDS, boot=WORDS),
     st.builds(
         TestsSelected,
         keys=st.lists(STORED, max_size=20).map(tuple),
