@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import TestInherited
 from pytest_resilience.core.keys import file_of
-from pytest_resilience.core.resume import Plan, knowledge, plan
+from pytest_resilience.core.resume import Plan, Stale, knowledge, plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.reading import Reading, read
@@ -123,6 +123,6 @@ def _check_quiet(folder: RunFolder, sleep: Callable[[float], None]) -> None:
         waited += 0.1
 
 
-def plan_from(past: Past, contents: Contents, named: Collection[str] = ()) -> Plan:
-    """The plan of a resume of a stored run. `named` holds the node ids that the command line names."""
-    return plan(past.info.id, past.knowledge, lambda key: contents.digest(file_of(key)), named)
+def plan_from(past: Past, contents: Contents, named: Collection[str] = (), stale: Stale = "run") -> Plan:
+    """The plan of a resume of a stored run; `named` and `stale` as for `plan`."""
+    return plan(past.info.id, past.knowledge, lambda key: contents.digest(file_of(key)), named, stale)

@@ -24,7 +24,7 @@ RINGS: tuple[dict[str, str], ...] = (
     },
     {
         "ledger": "__init__ contents disk final forks lines locks machine members reading retention "
-        "runinfo runs segments sizes",
+        "runinfo runs segments sizes watched",
         "reports": "__init__ summary",
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},

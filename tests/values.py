@@ -39,6 +39,8 @@ GOOD: dict[str, tuple[object, object]] = {
     "ledger.keep-runs": (1, 2),
     "ledger.keep-days": (1, 2),
     "ledger.keep-mb": (1, 2),
+    "resume.watch": (["src/**", "*.sql"], []),
+    "resume.stale": ("carry", "warn"),
     "report.summary": ("all", "none"),
 }
 NO_NUMBER = [-1, 1.5, "x", "", True, None, [], {}, 10**30, date(2026, 11, 21)]
@@ -76,6 +78,8 @@ BAD: dict[str, list[object]] = {
     "ledger.keep-runs": NO_POSITIVE,
     "ledger.keep-days": NO_POSITIVE,
     "ledger.keep-mb": NO_POSITIVE,
+    "resume.watch": ["", "/src", [""], ["src/**", "/x"], "../x", ["src/../../x"], 3, None, True, {"a": "b"}],
+    "resume.stale": ["rum", "Run", "", True, None, ["run"]],
     "report.summary": ["al", "ALL", "", 1],
 }
 ALLOWED = {
@@ -108,6 +112,8 @@ ALLOWED = {
     "ledger.keep-runs": "a whole number, 1 or more",
     "ledger.keep-days": "a whole number, 1 or more",
     "ledger.keep-mb": "a whole number, 1 or more",
+    "resume.watch": "expected ",
+    "resume.stale": "one of run, carry, warn",
     "report.summary": "one of all, problems, counts, none",
 }
 

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 from pytest_resilience.core.facts import TestInherited
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
 
 DEATHS_BEFORE_HELD = 2
+
+# What becomes of a good test whose files changed. "warn" is "carry", and told.
+Stale = Literal["run", "carry", "warn"]
 
 
 class Decision(Enum):
@@ -19,19 +23,24 @@ class Decision(Enum):
     RUN_LAST = "run, after all others"
     HOLD = "not run, it was in flight in too many deaths"
     CARRY = "carried over"
+    CARRY_STALE = "carried over, though its files changed"
 
 
-def decide(known: TestInherited | None, digest: str, *, named: bool) -> Decision:
+def decide(known: TestInherited | None, digest: str, *, named: bool, stale: Stale = "run") -> Decision:
     """The decision for one test.
 
     `known` is what the chain knows of it, None for a new test; `digest` is the content of its files today, empty
     when unknown; `named` says that the command line names the test itself. Everything that is not known to be
-    finally good runs.
+    finally good runs. So does, whatever `stale` says, a test of which nobody knows whether its files changed.
     """
     if known is None:
         return Decision.RUN
     if known.outcome.is_good:
-        return Decision.CARRY if digest and digest == known.digest else Decision.RUN_STALE
+        if not digest or not known.digest:
+            return Decision.RUN_STALE
+        if digest == known.digest:
+            return Decision.CARRY
+        return Decision.RUN_STALE if stale == "run" else Decision.CARRY_STALE
     if known.deaths >= DEATHS_BEFORE_HELD and not named:
         return Decision.HOLD
     if known.deaths or known.outcome is Outcome.CRASHED:
@@ -41,7 +50,10 @@ def decide(known: TestInherited | None, digest: str, *, named: bool) -> Decision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decisions for every test that the chain knows. Tests it does not know run."""
+    """The decisions for every test that the chain knows. Tests it does not know run.
+
+    `stale` are those that run because their files changed, `outdated` those of the `carried` ones whose files did.
+    """
 
     parent: str = ""
     known: dict[str, TestInherited] = field(default_factory=dict)
@@ -49,6 +61,7 @@ class Plan:
     last: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
+    outdated: frozenset[str] = frozenset()
 
     @property
     def outstanding(self) -> list[str]:
@@ -56,7 +69,10 @@ class Plan:
         return [key for key in self.known if key not in self.carried]
 
     def inherited(self) -> list[TestInherited]:
-        """What the new run takes over. What is stale is handed on as not run, so no damage can make it good again."""
+        """What the new run takes over. What is stale is handed on as not run, so no damage can make it good again.
+
+        What is carried keeps the digest that it passed with: a later resume may be of another mind about changes.
+        """
         return [one if one.key not in self.stale else _reopened(one) for one in self.known.values()]
 
 
@@ -65,14 +81,21 @@ def plan(
     known: Iterable[TestInherited],
     digest_of: Callable[[str], str],
     named: Collection[str] = (),
+    stale: Stale = "run",
 ) -> Plan:
     """The plan of a resume of the run `parent`.
 
-    `digest_of` gives today's content for a key; `named` holds the node ids that the command line names.
+    `digest_of` gives today's content for a key; `named` holds the node ids that the command line names; `stale` says
+    what becomes of good tests whose files changed.
     """
     by_key = {one.key: one for one in known}
     decisions = {
-        key: decide(one, digest_of(key) if one.outcome.is_good else "", named=_is_named(key, named))
+        key: decide(
+            one,
+            digest_of(key) if one.outcome.is_good else "",
+            named=_is_named(key, named),
+            stale=stale,
+        )
         for key, one in by_key.items()
     }
 
@@ -82,10 +105,11 @@ def plan(
     return Plan(
         parent=parent,
         known=by_key,
-        carried=having(Decision.CARRY),
+        carried=having(Decision.CARRY) | having(Decision.CARRY_STALE),
         last=having(Decision.RUN_LAST),
         held=having(Decision.HOLD),
         stale=having(Decision.RUN_STALE),
+        outdated=having(Decision.CARRY_STALE),
     )
 
 

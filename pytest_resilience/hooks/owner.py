@@ -64,7 +64,9 @@ class Owner:
         self.settings = settings
         self.run = Run()
         self.plan = Plan()
-        self.contents = Contents(config.rootpath)
+        self.contents = Contents(
+            config.rootpath, settings["resume.watch"], config.rootpath / settings["ledger.dir"]
+        )
         self.store = Store(config.rootpath / settings["ledger.dir"])
         self.parent: Past | None = None
         self.folder: RunFolder | None = None
@@ -169,7 +171,7 @@ class Owner:
             )
         today, earlier = self.choice, choices.of_run(self.config, self.parent.info)
         named = [choices.as_nodeid(self.config, one) for one in today.paths]
-        self.plan = plan_from(self.parent, self.contents, named)
+        self.plan = plan_from(self.parent, self.contents, named, self.settings["resume.stale"])
         # What nothing was said of is as in the earlier run; what was said narrows it.
         self.choice, self.taken_over = today.or_else(earlier), earlier.without(today)
         self.choice_of_chain = choices.of_chain(self.config, self.choice, earlier)
@@ -346,6 +348,12 @@ class Owner:
     def stale_tests(self) -> list[str]:
         """The keys of tests that ran again because their files changed."""
         return [key for key in self.plan.stale if self.run.fate(key) == "run"]
+
+    def outdated_tests(self) -> list[str]:
+        """The keys of tests that were carried over though their files changed, where that is to be told."""
+        if self.settings["resume.stale"] != "warn":
+            return []
+        return [key for key in self.plan.outdated if self.run.fate(key) == "carried"]
 
     def close(self, status: int) -> None:
         """Write the end of the run. Never raises for trouble of the ledger."""

@@ -176,6 +176,7 @@ class Terminal:
             left_open=owner.left_open(),
             gone=owner.run.gone(),
             stale=owner.stale_tests(),
+            outdated=owner.outdated_tests(),
             warnings=[f"{code}: {text}" for code, text in warnings.items()],
             reproach=self._reproach(),
             command=self._command() if owner.folder is not None else "",

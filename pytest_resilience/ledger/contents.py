@@ -1,14 +1,23 @@
-"""What a test was found with: the content of its file and of the conftests above it, as one digest."""
+"""What a test was found with: the content of its file, of the conftests above it, and of what is watched, as one digest."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
+from pytest_resilience.ledger.watched import watched
+
 
 class Contents:
-    """Digests of test files below `rootdir`. Each file is read once."""
+    """Digests of test files below `rootdir`. Each file is read once.
 
-    def __init__(self, rootdir: Path) -> None:
+    `watch` are globs for files that every test depends on; the folder `ledger` is not one of these.
+    """
+
+    def __init__(self, rootdir: Path, watch: Sequence[str] = (), ledger: Path | None = None) -> None:
         self._rootdir = rootdir
+        self._watch = watch
+        self._ledger = ledger
         self._read: dict[str, bytes] = {}
         self._digests: dict[str, str] = {}
 
@@ -23,13 +32,18 @@ class Contents:
         path = PurePosixPath(file)
         if not file or path.is_absolute():
             return ""
-        own = self._content(file)
-        if own is None:
+        own, others = self._content(file), self._watched
+        if own is None or others is None:
             return ""
         total = blake2b(own, digest_size=8)
         for folder in path.parents:
             total.update(self._content(str(folder / "conftest.py")) or b"-")
+        total.update(others)
         return total.hexdigest()
+
+    @cached_property
+    def _watched(self) -> bytes | None:
+        return watched(self._rootdir, self._watch, self._ledger) if self._watch else b""
 
     def _content(self, file: str) -> bytes | None:
         known = self._read.get(file)

@@ -30,8 +30,8 @@ class Line:
 class Facts:
     """What the block is made of, beside the run itself.
 
-    `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`
-    and `stale` are keys; `warnings` are coded sentences, `reproach` is the one about too many flaky tests; `command` is the resume command, empty when there is no
+    `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`,
+    `stale` and `outdated` are keys; `warnings` are coded sentences, `reproach` is the one about too many flaky tests; `command` is the resume command, empty when there is no
     ledger to resume from. `late` are keys of tests that the ledger alone tells of, because their worker was cut off;
     `is_selected` is false for a session that ended before its tests were selected.
     """
@@ -43,6 +43,7 @@ class Facts:
     left_open: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     reproach: str = ""
     command: str = ""
@@ -249,6 +250,9 @@ def _changes(facts: Facts) -> Iterable[Line]:
     if facts.stale:
         text = "passed before, but their files changed, so they ran again"
         yield Line(f"CHANGED {_tests(facts.stale)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
+    if facts.outdated:
+        text = f"carried over, though their files changed: {_some(facts, facts.outdated)}"
+        yield Line(f"CHANGED {_tests(facts.outdated)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
     if facts.left_open:
         text = f"{_where(facts)}: {_some(facts, facts.left_open)}"
         yield Line(f"OPEN {_tests(facts.left_open)} - {Code.RESUME_OUTSTANDING}: {text}", "yellow")

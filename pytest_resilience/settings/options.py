@@ -252,6 +252,18 @@ OPTIONS = (
         help="how many megabytes the ledger may take",
     ),
     Option(
+        key="resume.watch",
+        parse=values.globs,
+        default=(),
+        help="which other files below the rootdir decide whether a test is as it was when it passed, as globs",
+    ),
+    Option(
+        key="resume.stale",
+        parse=values.choice("run", "carry", "warn"),
+        default="run",
+        help="what becomes of a good test whose files changed: it runs, is carried over, or that with a warning",
+    ),
+    Option(
         key="report.summary",
         parse=values.choice("all", "problems", "counts", "none"),
         default="problems",

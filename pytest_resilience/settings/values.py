@@ -161,6 +161,8 @@ def globs(value: object) -> tuple[str, ...]:
     for one in several:
         if one.startswith("/"):
             raise Wrong(f"{shown(one)} begins with a slash; expected paths relative to the rootdir")
+        if ".." in one.split("/"):
+            raise Wrong(f"{shown(one)} leads out of the rootdir; expected paths below it")
     return several
 
 

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +27,7 @@ from pytest_resilience.core.resume import (
     DEATHS_BEFORE_HELD,
     Decision,
     Plan,
+    Stale,
     decide,
     knowledge,
     plan,
@@ -42,8 +43,10 @@ def known(
     return TestInherited(key=key, outcome=outcome, run="r", digest=digest, deaths=deaths)
 
 
-def planned(*some: TestInherited, digest: str = TODAY, named: Collection[str] = ()) -> Plan:
-    return plan("r", some, lambda key: digest, named)
+def planned(
+    *some: TestInherited, digest: str = TODAY, named: Collection[str] = (), stale: Stale = "run"
+) -> Plan:
+    return plan("r", some, lambda key: digest, named, stale)
 
 
 def left_by(*facts: Fact, is_whole: bool = True) -> dict[str, TestInherited]:
@@ -63,78 +66,96 @@ KNOWN = st.builds(
     digest=DIGESTS,
     deaths=st.integers(0, 4),
 )
+STALE: st.SearchStrategy[Stale] = st.sampled_from(get_args(Stale))
 NAMED = st.sets(st.sampled_from(["a.py", "a.py::t", "a.py::C", "b.py::t", "b.py::t #2"]))
 
 # -- one test -------------------------------------------------------------------------------------------------------
 
-# From top to bottom, the first row that fits: what is known, the files, the deaths, named on the command line.
+# From top to bottom, the first row that fits: what is known, the files, the deaths, named on the command line, what is
+# wanted of good tests whose files changed.
 ANY = None
 GOOD = {"passed", "flaky", "skipped", "xfailed", "xpassed", "carried_over"}
-TABLE: list[tuple[set[str] | None, str | None, set[int] | None, bool | None, Decision]] = [
-    ({"never seen"}, ANY, ANY, ANY, Decision.RUN),
-    (GOOD, "unchanged", ANY, ANY, Decision.CARRY),
-    (GOOD, "changed", ANY, ANY, Decision.RUN_STALE),
-    (GOOD, "unknown", ANY, ANY, Decision.RUN_STALE),
-    (ANY, ANY, {2, 3, 4}, False, Decision.HOLD),
-    (ANY, ANY, {1, 2, 3, 4}, ANY, Decision.RUN_LAST),
-    ({"crashed"}, ANY, ANY, ANY, Decision.RUN_LAST),
-    ({"failed", "error", "timed_out", "interrupted", "not_run"}, ANY, {0}, ANY, Decision.RUN),
+TABLE: list[tuple[set[str] | None, str | None, set[int] | None, bool | None, set[Stale] | None, Decision]] = [
+    ({"never seen"}, ANY, ANY, ANY, ANY, Decision.RUN),
+    (GOOD, "unchanged", ANY, ANY, ANY, Decision.CARRY),
+    (GOOD, "changed", ANY, ANY, {"run"}, Decision.RUN_STALE),
+    (GOOD, "changed", ANY, ANY, {"carry", "warn"}, Decision.CARRY_STALE),
+    (GOOD, "unknown", ANY, ANY, ANY, Decision.RUN_STALE),
+    (ANY, ANY, {2, 3, 4}, False, ANY, Decision.HOLD),
+    (ANY, ANY, {1, 2, 3, 4}, ANY, ANY, Decision.RUN_LAST),
+    ({"crashed"}, ANY, ANY, ANY, ANY, Decision.RUN_LAST),
+    ({"failed", "error", "timed_out", "interrupted", "not_run"}, ANY, {0}, ANY, ANY, Decision.RUN),
 ]
 
 
-def from_the_table(one: TestInherited | None, digest: str, named: bool) -> Decision:
+def from_the_table(one: TestInherited | None, digest: str, named: bool, stale: Stale) -> Decision:
     word = one.outcome.value if one is not None else "never seen"
     deaths = one.deaths if one is not None else 0
     if not digest or one is None or not one.digest:
         files = "unknown"
     else:
         files = "unchanged" if one.digest == digest else "changed"
-    for words, of_files, of_deaths, of_named, decision in TABLE:
+    for words, of_files, of_deaths, of_named, of_stale, decision in TABLE:
         if (
             (words is ANY or word in words)
             and (of_files is ANY or files == of_files)
             and (of_deaths is ANY or deaths in of_deaths)
             and (of_named is ANY or named is of_named)
+            and (of_stale is ANY or stale in of_stale)
         ):
             return decision
     raise AssertionError("the table has no row for this")
 
 
-@given(st.none() | KNOWN, DIGESTS, st.booleans())
-def test_the_decision_is_that_of_the_table(one: TestInherited | None, digest: str, named: bool) -> None:
-    assert decide(one, digest, named=named) is from_the_table(one, digest, named)
-
-
-@given(KNOWN, DIGESTS, st.booleans())
-def test_only_what_is_known_as_good_with_todays_files_is_carried(
-    one: TestInherited, digest: str, named: bool
+@given(st.none() | KNOWN, DIGESTS, st.booleans(), STALE)
+def test_the_decision_is_that_of_the_table(
+    one: TestInherited | None, digest: str, named: bool, stale: Stale
 ) -> None:
-    is_carried = decide(one, digest, named=named) is Decision.CARRY
+    assert decide(one, digest, named=named, stale=stale) is from_the_table(one, digest, named, stale)
+
+
+@given(KNOWN, DIGESTS, st.booleans(), STALE)
+def test_only_what_is_known_as_good_with_todays_files_is_carried(
+    one: TestInherited, digest: str, named: bool, stale: Stale
+) -> None:
+    is_carried = decide(one, digest, named=named, stale=stale) is Decision.CARRY
     assert is_carried == (one.outcome.is_good and digest != "" and digest == one.digest)
+
+
+@given(KNOWN, DIGESTS, st.booleans(), STALE)
+def test_what_a_good_test_passed_with_is_known_whenever_it_is_carried(
+    one: TestInherited, digest: str, named: bool, stale: Stale
+) -> None:
+    if decide(one, digest, named=named, stale=stale) in (Decision.CARRY, Decision.CARRY_STALE):
+        assert one.outcome.is_good
+        assert digest
+        assert one.digest
 
 
 # -- the plan -------------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(KNOWN), DIGESTS, NAMED)
+@given(st.lists(KNOWN), DIGESTS, NAMED, STALE)
 def test_every_known_test_has_one_place_in_the_plan(
-    some: list[TestInherited], digest: str, named: set[str]
+    some: list[TestInherited], digest: str, named: set[str], stale: Stale
 ) -> None:
-    made = planned(*some, digest=digest, named=named)
+    made = planned(*some, digest=digest, named=named, stale=stale)
     places = [made.carried, made.last, made.held, made.stale]
     assert all(not one & other for one, other in itertools.combinations(places, 2))
     assert frozenset().union(*places) <= set(made.known) == {one.key for one in some}
     assert set(made.outstanding) == set(made.known) - made.carried
+    assert made.outdated == {key for key in made.carried if made.known[key].digest != digest}
 
 
-@given(st.lists(KNOWN), DIGESTS, NAMED)
+@given(st.lists(KNOWN), DIGESTS, NAMED, STALE)
 def test_a_plan_hands_on_every_known_test_and_as_good_only_the_carried_ones(
-    some: list[TestInherited], digest: str, named: set[str]
+    some: list[TestInherited], digest: str, named: set[str], stale: Stale
 ) -> None:
-    made = planned(*some, digest=digest, named=named)
+    made = planned(*some, digest=digest, named=named, stale=stale)
     inherited = {one.key: one for one in made.inherited()}
     assert set(inherited) == set(made.known)
     assert {key for key, one in inherited.items() if one.outcome.is_good} == made.carried
+    assert all(inherited[key] == made.known[key] for key in made.carried)
 
 
 def test_a_good_test_whose_files_changed_is_handed_on_as_not_run() -> None:
@@ -283,11 +304,16 @@ class Chain:
         return self.digests.get(key, "d")
 
     def session(
-        self, cut: Cut | None = None, *, only: Collection[str] | None = None, named: Collection[str] = ()
+        self,
+        cut: Cut | None = None,
+        *,
+        only: Collection[str] | None = None,
+        named: Collection[str] = (),
+        stale: Stale = "run",
     ) -> Plan:
         """One more run of the chain; `only` narrows its selection as ``-k`` does."""
         self.number += 1
-        made = plan(f"r{self.number - 1}", self.left, self.digest, named)
+        made = plan(f"r{self.number - 1}", self.left, self.digest, named, stale)
         keys = [key for key in self.suite if only is None or key in only]
         to_run = [key for key in keys if key not in made.carried | made.held]
         to_run.sort(key=lambda key: key in made.last)
@@ -490,4 +516,28 @@ def test_a_stale_test_that_was_not_reached_is_not_carried_when_its_file_changes_
     assert not made.carried
     chain.session(Cut(second, "killed"))
     chain.session(named=list(suite))
+    assert chain.outcomes == {key: FINAL[behaviour] for key, behaviour in suite.items()}
+
+
+@given(
+    HARMLESS,
+    st.lists(st.tuples(st.sampled_from(["carry", "warn"]), CUTS.map(lambda cuts: cuts[:1])), max_size=4),
+)
+def test_what_is_carried_while_its_files_changed_runs_once_changes_count_again(
+    suite: Suite, resumes: list[tuple[Stale, list[Cut]]]
+) -> None:
+    """However many resumes did not mind, none of them made it good with what the files hold now."""
+    chain = Chain(suite)
+    chain.session()
+    good = {key for key, outcome in chain.outcomes.items() if outcome.is_good}
+    chain.digests = dict.fromkeys(suite, "new")
+    for stale, cuts in resumes:
+        before = chain.starts.copy()
+        made = chain.session(cuts[0] if cuts else None, stale=stale)
+        chain.check(made)
+        assert made.outdated == good
+        assert not good & (chain.starts - before).keys()
+    before = chain.starts.copy()
+    chain.session(named=list(suite))
+    assert good <= (chain.starts - before).keys()
     assert chain.outcomes == {key: FINAL[behaviour] for key, behaviour in suite.items()}

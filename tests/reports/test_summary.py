@@ -365,11 +365,16 @@ def test_bad_ends_that_only_the_ledger_knows_are_named() -> None:
 
 def test_what_changed_since_the_run_before_is_told() -> None:
     facts = Facts(
-        gone=["a.py::x"], stale=["b.py::y", "b.py::z"], left_open=numbered(4, "c.py"), command=RESUME
+        gone=["a.py::x"],
+        stale=["b.py::y", "b.py::z"],
+        outdated=["d.py::x"],
+        left_open=numbered(4, "c.py"),
+        command=RESUME,
     )
     assert block(Made().having(Outcome.PASSED, "t"), facts) == [
         "GONE 1 test - RES504 resume-tests-changed: a.py::x",
         "CHANGED 2 tests - RES505 resume-code-changed: passed before, but their files changed, so they ran again",
+        "CHANGED 1 test - RES505 resume-code-changed: carried over, though their files changed: d.py::x",
         "OPEN 4 tests - RES506 resume-outstanding: outside today's selection: "
         "c.py::t0, c.py::t1, c.py::t2 and 1 more",
         "OUTCOMES total=1 passed=1",
@@ -450,6 +455,7 @@ def everywhere(text: str) -> tuple[Made, Facts]:
         left_open=[text],
         gone=[text],
         stale=[text],
+        outdated=[text],
         warnings=[text],
         command=f"pytest {text}",
     )
