@@ -186,7 +186,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.selection import Orders, Selection
     from pytest_resilience.hooks.serial import Serial
     from pytest_resilience.hooks.session import Session
-    from pytest_resilience.hooks.signals import Sigterm
+    from pytest_resilience.hooks.signals import Signals
     from pytest_resilience.hooks.terminal import Terminal
     from pytest_resilience.hooks.workers import Workers
 
@@ -198,7 +198,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     register(terminal, "resilience-terminal")
     register(Session(owner, terminal), "resilience-session")
     register(Repeated(config, shows_tracebacks=settings["retry.tracebacks"]), "resilience-repeated")
-    register(Sigterm(is_worker=False), "resilience-signals")
+    register(Signals(is_worker=False), "resilience-signals")
     if _is_distributed(config):
         register(Workers(owner, terminal), "resilience-workers")
         register(Redistribution(owner, terminal), "resilience-redistribution")
@@ -240,7 +240,7 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.rivals import Rivals, loaded
     from pytest_resilience.hooks.selection import Orders, Selection
-    from pytest_resilience.hooks.signals import Sigterm
+    from pytest_resilience.hooks.signals import Signals
     from pytest_resilience.hooks.worker import Worker
     from pytest_resilience.settings.resolved import Settings
 
@@ -253,7 +253,7 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     selection = Selection(lambda: plan, config.rootpath, worker.collected)
     register = config.pluginmanager.register
     register(worker, "resilience-worker")
-    register(Sigterm(is_worker=True), "resilience-signals")
+    register(Signals(is_worker=True), "resilience-signals")
     register(policies, "resilience-policies")
     register(selection, "resilience-selection")
     handover = Handover(config, orders["mode"], policies.of, selection.key_of)

@@ -59,9 +59,12 @@ class Session:
             with owner.guarded():
                 owner.settle()
             self._set_status(session, session.exitstatus)
-            self._terminal.print_missing_block()
-            with owner.guarded():
-                owner.close(session.exitstatus)
+            try:
+                self._terminal.print_missing_block()
+            finally:
+                # Also when there is no terminal any more that would take it.
+                with owner.guarded():
+                    owner.close(session.exitstatus)
 
     def _set_status(self, session: pytest.Session, status: int) -> None:
         # What cannot be told is not green.

@@ -1,4 +1,4 @@
-"""SIGTERM ends a session as Ctrl-C does: the ledger is closed, the summary and the resume command are printed."""
+"""SIGTERM and SIGHUP end a session as Ctrl-C does: the ledger is closed, the summary and the resume command are told."""
 
 import signal
 import threading
@@ -6,40 +6,48 @@ from types import FrameType
 
 import pytest
 
+# Who stops a container or a job of CI sends the one, a terminal that is closed the other.
+_HANDLED = (signal.SIGTERM, signal.SIGHUP)
 
-class Sigterm:
-    """Handles SIGTERM while a session runs, unless somebody else does already.
 
-    The first one interrupts the session; pytest then closes it in order. The second one kills.
+class Signals:
+    """Handles signals while a session runs, except those that somebody else handles, or ignores as nohup does.
+
+    The first one interrupts the session; pytest then closes it in order. A second SIGTERM kills; a second SIGHUP
+    does nothing, because a terminal that is closed sends one by the shell and one by the kernel.
     """
 
     def __init__(self, *, is_worker: bool) -> None:
         self._is_worker = is_worker
         self._session: pytest.Session | None = None
-        self._is_ours = False
+        self._ours: list[signal.Signals] = []
+        self._is_over = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._interrupt)
-            self._is_ours = True
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._ours = [number for number in _HANDLED if signal.getsignal(number) is signal.SIG_DFL]
+        for number in self._ours:
+            signal.signal(number, self._interrupt)
 
     def pytest_unconfigure(self) -> None:
-        self._give_back()
+        self._give_back(*self._ours)
 
-    def _give_back(self) -> None:
-        if self._is_ours and signal.getsignal(signal.SIGTERM) == self._interrupt:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._is_ours = False
+    def _give_back(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            if signal.getsignal(number) == self._interrupt:
+                signal.signal(number, signal.SIG_DFL)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._give_back()
-        if self._session is None:
+        self._give_back(signal.SIGTERM)
+        if self._session is None or self._is_over:
             return
+        self._is_over = True
+        name = signal.Signals(number).name
         if self._is_worker:
             # Its controller got the same signal, or wants it to end: the test in flight finishes.
-            self._session.shouldstop = "SIGTERM"
+            self._session.shouldstop = name
             return
-        raise pytest.Session.Interrupted("SIGTERM")
+        raise pytest.Session.Interrupted(name)

@@ -23,9 +23,13 @@ from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store
 T = TypeVar("T")
 
 # Whoever starts us may have Ctrl-C ignored, and children inherit that; a handler of Python's they do not.
+# With a terminal as its standard input the session takes that as its own, as if a person had typed it there.
 _START = """
-import signal
+import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if sys.stdin.isatty():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 import pytest
 status = pytest.main()
 {after}
@@ -195,8 +199,11 @@ class Batch:
 
     # -- sessions -------------------------------------------------------------------------------------------------
 
-    def start(self, *arguments: str, after: str = "") -> Session:
-        """Start a session; with ``-n`` among the arguments under xdist. Its process does `after` before it ends."""
+    def start(self, *arguments: str, after: str = "", terminal: int | None = None) -> Session:
+        """Start a session; with ``-n`` among the arguments under xdist. Its process does `after` before it ends.
+
+        It speaks to the `terminal` whose inner end is given, which is closed here, instead of being heard.
+        """
         names = ["resilience", "xdist"] if "-n" in arguments else ["resilience"]
         names += ["no:cacheprovider", "no:asyncio"]
         loaded = [part for name in names for part in ("-p", name)]
@@ -210,11 +217,13 @@ class Batch:
                 [sys.executable, "-c", start, *loaded, *arguments],
                 cwd=self.root,
                 env=inherited | ours,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=output if terminal is None else terminal,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if terminal is not None:
+            os.close(terminal)
         self._sessions.append(Session(process, said, self))
         return self._sessions[-1]
 

@@ -1,8 +1,11 @@
-"""SIGINT and SIGTERM end a session in order: the ledger is closed, and the block says how to go on."""
+"""SIGINT, SIGTERM and SIGHUP end a session in order: the ledger is closed, and the block says how to go on."""
 
 import importlib.util
+import os
+import pty
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +42,9 @@ def waiting(workers: int) -> list[str]:
     return [f"waits-{number}" for number in range(4, 4 + max(workers, 1))]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
 @pytest.mark.parametrize("to_group", [False, True], ids=["process", "group"])
 @pytest.mark.parametrize("workers", WORKERS)
 def test_a_signal_ends_a_session_in_order(
@@ -109,13 +114,51 @@ def slow():
     assert (said.status, said.outcomes) == (0, {"total": TOTAL, "passed": 8, "carried_over": 4}), said.text
 
 
-def test_the_handler_of_sigterm_is_given_back(batch: "Batch") -> None:
+@pytest.mark.invariant(1)
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_terminal_that_is_closed_ends_a_session_in_order(batch: "Batch", workers: int) -> None:
+    """It takes nothing more to print, and both the shell and the kernel tell it; no test becomes a suspect."""
+    arguments = ("-n", str(workers)) if workers else ()
+    batch.write({"test_a.py": SUITE})
+    terminal, inside = pty.openpty()
+    session = batch.start(*arguments, terminal=inside)
+    session.wait_for(*waiting(workers))
+    os.close(terminal)
+    with suppress(ProcessLookupError):
+        session.send_group(signal.SIGHUP)
+    assert session.ended().status > 0
+    in_flight = max(workers, 1)
+    outcomes = list(batch.last.outcomes.values())
+    assert outcomes.count(Outcome.INTERRUPTED) == in_flight
+    assert outcomes.count(Outcome.NOT_RUN) == TOTAL - 4 - in_flight
+    assert len(batch.last.of(RunEnded)) == 1
+
+    batch.mark("go")
+    said = batch.resume(*arguments)
+    assert (said.status, said.outcomes) == (0, {"total": TOTAL, "passed": 8, "carried_over": 4}), said.text
+
+
+def test_under_nohup_a_session_goes_on(batch: "Batch") -> None:
     text = """
+import os, signal
+def test():
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+"""
+    conftest = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    batch.write({"conftest.py": conftest, "test_a.py": text})
+    said = batch.run()
+    assert (said.status, said.outcomes) == (0, {"total": 1, "passed": 1}), said.text
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_handler_is_given_back(batch: "Batch", name: str) -> None:
+    text = f"""
 import signal
-def test(): assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+def test(): assert signal.getsignal(signal.{name}) is not signal.SIG_DFL
 """
     batch.write({"test_a.py": text})
-    said = batch.run(after="print('given back:', signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)")
+    said = batch.run(after=f"print('given back:', signal.getsignal(signal.{name}) is signal.SIG_DFL)")
     assert said.status == 0, said.text
     assert "given back: True" in said.text
 
