@@ -145,7 +145,8 @@ class Disk:
         high = self.copy_high(fd)
         if high is None:
             return fd
-        self.close(fd)
+        with suppress(OSError):
+            self.close(fd)
         return high
 
     def copy_high(self, fd: int) -> int | None:
@@ -166,7 +167,9 @@ def opened_folder(path: Path, disk: Disk = DISK) -> Iterator[int]:
     try:
         yield folder
     finally:
-        disk.close(folder)
+        # It was only looked up in: whatever the system says of that, nothing is lost.
+        with suppress(OSError):
+            disk.close(folder)
 
 
 def exists(path: Path, disk: Disk = DISK) -> bool:

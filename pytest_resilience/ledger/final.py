@@ -39,6 +39,14 @@ def read_final(folder: Path, *, sizes_only: bool = False) -> Final | None:
     With `sizes_only` the content of those files is not looked at: for decisions that no test depends on.
     """
     try:
+        return final_of(folder, sizes_only=sizes_only)
+    except OSError:
+        return None
+
+
+def final_of(folder: Path, *, sizes_only: bool = False) -> Final | None:
+    """The same for those who have to tell "it did not end" from "that cannot be known now": OSError then."""
+    try:
         account = json.loads(read_whole(folder / FINAL, _MAX_FINAL))
         status, counts, files = account["exit"], account["counts"], account["files"]
         if type(status) is not int or type(counts) is not dict or type(files) is not dict:
@@ -52,7 +60,7 @@ def read_final(folder: Path, *, sizes_only: bool = False) -> Final | None:
                 return None
             if not sizes_only and (size, checksum) != _fingerprint(folder, name):
                 return None
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, RecursionError, KeyError, TypeError):
         return None
     return Final(exit_status=status, counts=counts)
 

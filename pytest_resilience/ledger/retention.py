@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_resilience.ledger.disk import DISK, opened_folder, remove_tree
-from pytest_resilience.ledger.final import read_final
+from pytest_resilience.ledger.final import final_of
 from pytest_resilience.ledger.locks import store_lock
 from pytest_resilience.ledger.runinfo import BadRun, RunInfo, began_at
 from pytest_resilience.ledger.runs import RunFolder, Store
@@ -120,16 +120,18 @@ def _weighed(store: Store, now: float) -> Iterator[StoredRun]:
 
 
 def _stored(store: Store, now: float) -> list[StoredRun]:
-    found = []
-    for run in _weighed(store, now):
-        folder = store.folder_of_runs / run.id
-        try:
-            key = RunInfo.read(folder).key
-        except (OSError, BadRun):
-            key = ""
-        final = read_final(folder)
-        found.append(replace(run, key=key, resumable=final is None or not final.leaves_nothing))
-    return found
+    return [_described(run, store.folder_of_runs / run.id) for run in _weighed(store, now)]
+
+
+def _described(run: StoredRun, folder: Path) -> StoredRun:
+    """The run as its files describe it. One of which that cannot be known today stays, and stands for no other."""
+    try:
+        key, final = RunInfo.read(folder).key, final_of(folder)
+    except (BadRun, FileNotFoundError):
+        return run
+    except OSError:
+        return replace(run, alive=True)
+    return replace(run, key=key, resumable=final is None or not final.leaves_nothing)
 
 
 def _size(folder: Path) -> int:

@@ -282,7 +282,11 @@ def _alive(path: Path, disk: Disk) -> Iterator[str]:
     try:
         with opened_folder(path, disk) as folder:
             names = sorted(disk.names(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
     except OSError:
+        # As with a lock: who cannot be asked is taken for alive.
+        yield OWNER
         return
     for name in names:
         if name.endswith(_ALIVE) and is_held(path / name):

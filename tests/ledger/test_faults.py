@@ -1,10 +1,10 @@
-"""A disk that fails at any call, at any byte: what was acknowledged is readable, and one warning tells."""
+"""A disk that fails at any call, at any byte, once or twice: what was acknowledged is readable, and one warning tells."""
 
 import errno
-import os
 import tempfile
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import combinations, count, product
 from pathlib import Path
 
 import pytest
@@ -12,151 +12,205 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_resilience.core.codes import Code
-from pytest_resilience.core.facts import Fact, SegmentOpened, TestFinished
+from pytest_resilience.core.facts import (
+    AttemptEnded,
+    AttemptStarted,
+    DecisionTaken,
+    Fact,
+    SegmentOpened,
+    TestFinished,
+)
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.ledger.disk import Disk
-from pytest_resilience.ledger.lines import encode
-from pytest_resilience.ledger.reading import facts_of
+from pytest_resilience.ledger.reading import facts_of, read
 from pytest_resilience.ledger.segments import Segment
 
-ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ESTALE)
+from .faulty import Died, Fault, FaultyDisk
 
-# What one call does instead of what it should: take so many bytes, then, if there is an error, raise it.
-Fault = tuple[int, int]
+DURABILITIES = ("process", "second", "record")
+ERRORS = (
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ESTALE,
+    errno.EFBIG,
+    errno.EINTR,
+)
+Schedule = dict[int, Fault]
 
-
-class FaultyDisk(Disk):
-    """Counts its calls; those with a number in `faults` go wrong."""
-
-    def __init__(self, faults: dict[int, Fault]) -> None:
-        self._faults = faults
-        self._number = count()
-        self.failed = 0
-
-    def _fault(self) -> Fault | None:
-        fault = self._faults.get(next(self._number))
-        self.failed += fault is not None and fault[1] != 0
-        return fault
-
-    def _maybe_fail(self) -> None:
-        if (fault := self._fault()) is not None and fault[1]:
-            raise OSError(fault[1], os.strerror(fault[1]))
-
-    def open_folder(self, path: Path) -> int:
-        self._maybe_fail()
-        return super().open_folder(path)
-
-    def open_new(self, name: str, folder: int) -> int:
-        self._maybe_fail()
-        return super().open_new(name, folder)
-
-    def append(self, fd: int, data: bytes) -> int:
-        if (fault := self._fault()) is None:
-            return super().append(fd, data)
-        size, error = fault
-        taken = super().append(fd, data[:size]) if size else 0
-        if error:
-            raise OSError(error, os.strerror(error))
-        return taken
-
-    def truncate(self, fd: int, size: int) -> None:
-        self._maybe_fail()
-        super().truncate(fd, size)
-
-    def datasync(self, fd: int) -> None:
-        self._maybe_fail()
-        super().datasync(fd)
-
-    def unlink(self, name: str, folder: int) -> None:
-        self._maybe_fail()
-        super().unlink(name, folder)
-
-    def sync_folder(self, folder: int) -> None:
-        self._maybe_fail()
-        super().sync_folder(folder)
+FACTS: tuple[Fact, ...] = (
+    AttemptStarted(key="test_a", attempt=1),
+    TestFinished(key="test_a", outcome=Outcome.PASSED),
+    AttemptEnded(key="test_b", attempt=1, outcome=Outcome.FAILED, message="no"),
+    TestFinished(key="test_b", outcome=Outcome.FAILED),
+    DecisionTaken(code="RES301", why="enough"),
+)
 
 
-def fact(number: int) -> TestFinished:
-    return TestFinished(key=f"tests/test_a.py::test_{number}", outcome=Outcome.PASSED)
+class Session:
+    """A writer on a disk with faults: what it said of each fact that it was given, and of its trouble."""
 
+    def __init__(self, disk: FaultyDisk) -> None:
+        self.disk = disk
+        self.kept: list[bool] = []
+        self.troubles: list[tuple[Code, str]] = []
 
-def check(faults: dict[int, Fault], *, durability: str, facts: int) -> tuple[list[bool], int]:
-    """Write so many facts to a disk with these faults and compare what was said with what is there."""
-    troubles: list[tuple[Code, str]] = []
-    disk = FaultyDisk(faults)
-    seconds = count(1000)
-    with tempfile.TemporaryDirectory() as name:
+    def write(self, folder: Path, facts: Sequence[Fact], durability: str) -> None:
+        """Give it the facts. Nothing but its death may come out of that."""
+        seconds = count(1000)
         segment = Segment.create(
-            Path(name),
+            folder,
             "gw0",
             run="r",
             durability=durability,
-            trouble=lambda *trouble: troubles.append(trouble),
+            trouble=lambda *trouble: self.troubles.append(trouble),
             clock=lambda: float(next(seconds)),
-            disk=disk,
+            disk=self.disk,
         )
-        kept = [segment.write(fact(number)) for number in range(facts)]
-        found = [fact for _, fact in facts_of(Path(name)) if not isinstance(fact, SegmentOpened)]
+        for one in facts:
+            is_sound = self.disk.is_sound
+            self.kept.append(segment.write(one))
+            assert self.kept[-1] or not is_sound, "the disk is well again and a fact is lost"
         segment.close()
-    written: Sequence[Fact] = [fact(number) for number in range(facts)]
-    assert {repr(fact) for fact, ok in zip(written, kept, strict=True) if ok} <= set(map(repr, found))
-    assert set(map(repr, found)) <= set(map(repr, written))
-    assert segment.dropped == kept.count(False)
-    assert len(troubles) <= 1
-    assert troubles or all(kept)
-    return kept, len(troubles)
+        assert segment.dropped == self.kept.count(False)
+        assert self.troubles or all(self.kept), "lost, and nobody was told"
+        # What a descriptor leads to that cannot be asked is not for us to close.
+        assert not self.disk.left_open or "fstat" in self.disk.failed
+
+    def check(self, folder: Path, facts: Sequence[Fact]) -> None:
+        """Compare what was said with what is there. acknowledged ⊆ readable ⊆ written."""
+        self.disk.close_all()
+        assert len(self.troubles) <= 1
+        assert all(code is Code.LEDGER_UNWRITABLE for code, _ in self.troubles)
+        reading = read(folder)
+        records: dict[tuple[str, int], Fact] = {}
+        for writer, seq, _, fact in reading.records:
+            assert records.setdefault((writer, seq), fact) == fact, "one number for two facts"
+        found = {fact for fact in records.values() if not isinstance(fact, SegmentOpened)}
+        assert {fact for fact, ok in zip(facts, self.kept, strict=False) if ok} <= found, "lost"
+        assert found <= set(facts)
+        for file in folder.iterdir():
+            writer = file.name.removeprefix("seg-").removesuffix(".jsonl")
+            numbers = {seq for name, seq in records if name == writer}
+            assert reading.problems or numbers == set(range(len(numbers))), "a gap, and nobody is told"
 
 
-FAULTS = st.one_of(
-    st.tuples(st.integers(0, 200), st.just(0)),
-    st.tuples(st.integers(0, 200), st.sampled_from(ERRORS)),
-)
+def session(folder: Path, schedule: Schedule, *, durability: str, facts: Sequence[Fact] = FACTS) -> Session:
+    """Write facts to a disk with these faults, and compare what was said of them with what is there."""
+    result = Session(FaultyDisk(schedule))
+    folder.mkdir(exist_ok=True)
+    with suppress(Died):
+        result.write(folder, facts, durability)
+    result.check(folder, facts)
+    for file in folder.iterdir():
+        file.unlink()
+    return result
 
 
-@settings(max_examples=400, deadline=None)
+# ---- every single fault, and every two
+
+
+def singles(durability: str, folder: Path) -> Iterator[Schedule]:
+    """Each call of a session with each fault that it can have; an append at each byte."""
+    whole = session(folder, {}, durability=durability)
+    for number, (name, length) in enumerate(whole.disk.calls):
+        for error in ERRORS:
+            yield {number: Fault(error)}
+            yield {number: Fault(error, size=length or 1)}
+        yield {number: Fault(dies=True)}
+        for size in range(1, length + 1):
+            yield {number: Fault(size=size)}
+            yield {number: Fault(errno.ENOSPC, size=size)}
+            yield {number: Fault(dies=True, size=size)}
+        if name != "append":
+            yield {number: Fault(dies=True, size=1)}
+
+
+# What may be the first of two, at any call: nothing was done, or all, of an append a part.
+FIRST = (Fault(errno.EIO), Fault(errno.ENOSPC, size=7))
+SECOND = (*FIRST, Fault(dies=True))
+
+
+def pairs(durability: str, folder: Path) -> Iterator[Schedule]:
+    """Each two calls of a session. After a fault it makes more calls than without: those of mending."""
+    whole = session(folder, {}, durability=durability)
+    for one, other in combinations(range(len(whole.disk.calls) + 4), 2):
+        for first, second in product(FIRST, SECOND):
+            yield {one: first, other: second}
+
+
+@pytest.mark.invariant(1, 3, 4, 5, 6, 9, 14, 15, 16)
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("schedules", [singles, pairs])
+def test_whatever_fails_once_or_twice_what_was_acknowledged_is_readable_and_the_rest_is_told(
+    schedules: Callable[[str, Path], Iterator[Schedule]], durability: str, tmp_path: Path
+) -> None:
+    for schedule in schedules(durability, tmp_path / "whole"):
+        try:
+            session(tmp_path / "run", schedule, durability=durability)
+        except AssertionError as error:
+            error.add_note(f"durability {durability}, {schedule}")
+            raise
+
+
+def test_there_are_more_than_ten_thousand_such_schedules(tmp_path: Path) -> None:
+    schedules = [make(one, tmp_path / "whole") for make in (singles, pairs) for one in DURABILITIES]
+    assert sum(1 for some in schedules for _ in some) >= 10_000
+
+
+# ---- more of them
+
+
+@settings(max_examples=200)
 @given(
-    st.dictionaries(st.integers(0, 40), FAULTS, max_size=6),
-    st.sampled_from(["process", "second", "record"]),
+    st.dictionaries(
+        st.integers(0, 40), st.builds(Fault, st.sampled_from(ERRORS), size=st.integers(0, 200)), max_size=8
+    ),
+    st.sampled_from(DURABILITIES),
 )
-def test_whatever_fails_what_was_acknowledged_is_readable(faults: dict[int, Fault], durability: str) -> None:
-    check(faults, durability=durability, facts=10)
+def test_many_faults_cost_no_acknowledged_fact(schedule: Schedule, durability: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        session(Path(name, "run"), schedule, durability=durability)
 
 
-LENGTH = len(encode(fact(0), writer=f"gw0.{os.getpid()}.00000000", seq=1, at=1000.0))
+def passed(number: int) -> TestFinished:
+    return TestFinished(key=f"test_{number}", outcome=Outcome.PASSED)
 
 
+@pytest.mark.invariant(15)
+def test_a_disk_that_is_full_for_a_while_is_written_to_again_afterwards(tmp_path: Path) -> None:
+    full = dict.fromkeys(range(3, 30), Fault(errno.ENOSPC))
+    done = session(
+        tmp_path / "run", full, durability="process", facts=[passed(number) for number in range(40)]
+    )
+    assert done.kept[-1]
+    assert not done.kept[0]
+    assert len(done.troubles) == 1
+
+
+@pytest.mark.invariant(6, 15)
 @pytest.mark.parametrize("mends", [True, False], ids=["truncates", "cannot_truncate"])
-def test_a_full_disk_at_any_byte_costs_that_fact_only(mends: bool) -> None:
-    # The calls: open the folder, open the file, its first line, three facts of which the second goes wrong.
-    for size in range(LENGTH + 1):
-        faults = {4: (size, errno.ENOSPC)}
-        if not mends:
-            faults |= {5: (0, errno.EIO), 6: (0, errno.EIO)}
-        kept, warnings = check(faults, durability="process", facts=4)
-        assert kept == [True, False, True, True]
-        assert warnings == 1
+def test_a_full_disk_costs_one_fact_whether_or_not_the_torn_line_can_be_cut_off(
+    mends: bool, tmp_path: Path
+) -> None:
+    class Full(FaultyDisk):
+        def truncate(self, fd: int, size: int) -> None:
+            if not mends:
+                raise OSError(errno.EIO, "cannot")
+            super().truncate(fd, size)
 
-
-def test_a_kernel_that_takes_a_part_only_is_given_the_rest() -> None:
-    for size in range(1, LENGTH):
-        kept, warnings = check({4: (size, 0)}, durability="process", facts=3)
-        assert kept == [True, True, True]
-        assert warnings == 0
-
-
-def test_two_failures_at_any_two_calls_cost_no_acknowledged_fact() -> None:
-    for first in range(14):
-        for second in range(first + 1, 14):
-            for size in (0, 7):
-                check({first: (size, errno.EIO), second: (size, errno.ENOSPC)}, durability="record", facts=5)
-
-
-def test_a_disk_that_is_full_for_a_while_is_written_to_again_afterwards() -> None:
-    full = dict.fromkeys(range(3, 30), (0, errno.ENOSPC))
-    kept, warnings = check(full, durability="process", facts=40)
-    assert kept[-1]
-    assert not kept[0]
-    assert warnings == 1
+    facts = [passed(number) for number in range(4)]
+    calls = session(tmp_path / "run", {}, durability="process", facts=facts).disk.calls
+    _, _, second, *_ = [number for number, (name, _) in enumerate(calls) if name == "append"]
+    torn = Session(Full({second: Fault(errno.ENOSPC, size=20)}))
+    torn.write(tmp_path, facts, "process")
+    torn.check(tmp_path, facts)
+    assert torn.kept == [True, False, True, True]
+    reading = read(tmp_path)
+    assert sum(1 for _ in reading.records) == 4
+    assert len(reading.problems) == (1 if mends else 2)
 
 
 def test_three_failures_in_a_row_lead_to_a_new_file(tmp_path: Path) -> None:
@@ -170,12 +224,12 @@ def test_three_failures_in_a_row_lead_to_a_new_file(tmp_path: Path) -> None:
 
     disk = OneBadFile()
     segment = Segment.create(tmp_path, "gw0", run="r", trouble=lambda code, why: None, disk=disk)
-    segment.write(fact(0))
+    segment.write(passed(0))
     assert segment._fd is not None
     disk.bad = frozenset({segment._fd})
     kept = []
     for number in range(1, 5):
-        kept.append(segment.write(fact(number)))
+        kept.append(segment.write(passed(number)))
         if number == 3:
             disk.bad = frozenset()
     assert kept == [False, False, False, True]
@@ -206,9 +260,9 @@ def test_facts_that_a_failed_sync_may_have_lost_are_written_again(tmp_path: Path
         clock=lambda: float(next(seconds)),
         disk=Losing(),
     )
-    assert all(segment.write(fact(number)) for number in range(3))
+    assert all(segment.write(passed(number)) for number in range(3))
     segment.close()
-    assert [fact for _, fact in facts_of(tmp_path)][-3:] == [fact(0), fact(1), fact(2)]
+    assert [fact for _, fact in facts_of(tmp_path)][-3:] == [passed(0), passed(1), passed(2)]
     assert troubles == [f"lost ({tmp_path})"]
 
 
@@ -225,6 +279,6 @@ def test_a_file_system_that_cannot_sync_is_no_trouble(tmp_path: Path) -> None:
         trouble=lambda code, why: pytest.fail(why),
         disk=Unsyncable(),
     )
-    assert all(segment.write(fact(number)) for number in range(3))
+    assert all(segment.write(passed(number)) for number in range(3))
     segment.close()
     assert len(list(tmp_path.iterdir())) == 1
