@@ -4,7 +4,6 @@ import importlib.util
 import os
 import pty
 import signal
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from .sessions import command_of
 if TYPE_CHECKING:
     from .sessions import Batch
 
-TOTAL, SECONDS = 12, 5.0
+TOTAL = 12
 
 # The first four tests pass; those after them wait for a mark that comes only with the resume.
 SUITE = """
@@ -54,10 +53,8 @@ def test_a_signal_ends_a_session_in_order(
     batch.write({"test_a.py": SUITE})
     session = batch.start(*arguments)
     session.wait_for(*waiting(workers))
-    sent = time.monotonic()
     (session.send_group if to_group else session.send)(number)
     said = session.ended()
-    assert time.monotonic() - sent < SECONDS, said.text
 
     assert said.status == 2, said.text
     in_flight = max(workers, 1)
@@ -96,10 +93,8 @@ def slow():
     session.wait_for(*waiting(workers))
     session.send(signal.SIGINT)
     session.wait_for("interrupted")
-    sent = time.monotonic()
     session.send(signal.SIGINT)
     said = session.ended()
-    assert time.monotonic() - sent < SECONDS, said.text
     assert said.status != 0
 
     reading = read(batch.last.folder.path)
