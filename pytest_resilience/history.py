@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import TestInherited
 from pytest_resilience.core.keys import file_of
 from pytest_resilience.core.resume import Plan, Stale, knowledge, plan
 from pytest_resilience.core.run import Run
+from pytest_resilience.core.whole import done, still_whole
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.reading import Reading, read
 from pytest_resilience.ledger.runs import (
@@ -123,6 +124,21 @@ def _check_quiet(folder: RunFolder, sleep: Callable[[float], None]) -> None:
         waited += 0.1
 
 
-def plan_from(past: Past, contents: Contents, named: Collection[str] = (), stale: Stale = "run") -> Plan:
-    """The plan of a resume of a stored run; `named` and `stale` as for `plan`."""
-    return plan(past.info.id, past.knowledge, lambda key: contents.digest(file_of(key)), named, stale)
+def plan_from(
+    past: Past,
+    contents: Contents,
+    named: Collection[str] = (),
+    stale: Stale = "run",
+    *,
+    how: str = "",
+    may_skip: bool = False,
+) -> Plan:
+    """The plan of a resume of a stored run; `named` and `stale` as for `plan`.
+
+    `how` is a digest of how files are collected today, empty when unknown; `may_skip` allows not to import files. Of a
+    run that is damaged no file is known whole: what is missing may be a test of it.
+    """
+    made = plan(past.info.id, past.knowledge, lambda key: contents.digest(file_of(key)), named, stale)
+    whole = {} if past.damage else still_whole(past.run.seals, made.known, how, contents.digest)
+    unimported = done(whole, made.known, made.carried - made.outdated) if may_skip else frozenset()
+    return replace(made, whole=whole, unimported=unimported)

@@ -20,7 +20,7 @@ RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
     {
         "core": "__init__ budget codes errors facts fingerprints globs keys layers outcomes resume retry run "
-        "shares thresholds tolerance vocabularies"
+        "shares thresholds tolerance vocabularies whole"
     },
     {
         "ledger": "__init__ contents disk final forks lines locks machine members reading retention "
@@ -29,7 +29,7 @@ RINGS: tuple[dict[str, str], ...] = (
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
-        "hooks": "__init__ allowance attempt attempts choice conditions deferred explain handover inquiry "
+        "hooks": "__init__ allowance attempt attempts choice collecting conditions deferred explain handover inquiry "
         "internals journal listeners owner policies redistribution repeated rerunfailures rescheduling rivals "
         "selection serial session signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals"
     },

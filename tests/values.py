@@ -41,6 +41,7 @@ GOOD: dict[str, tuple[object, object]] = {
     "ledger.keep-mb": (1, 2),
     "resume.watch": (["src/**", "*.sql"], []),
     "resume.stale": ("carry", "warn"),
+    "resume.skip-files": (False, True),
     "report.summary": ("all", "none"),
 }
 NO_NUMBER = [-1, 1.5, "x", "", True, None, [], {}, 10**30, date(2026, 11, 21)]
@@ -79,6 +80,7 @@ BAD: dict[str, list[object]] = {
     "ledger.keep-days": NO_POSITIVE,
     "ledger.keep-mb": NO_POSITIVE,
     "resume.watch": ["", "/src", [""], ["src/**", "/x"], "../x", ["src/../../x"], 3, None, True, {"a": "b"}],
+    "resume.skip-files": NO_SWITCH,
     "resume.stale": ["rum", "Run", "", True, None, ["run"]],
     "report.summary": ["al", "ALL", "", 1],
 }
@@ -114,6 +116,7 @@ ALLOWED = {
     "ledger.keep-mb": "a whole number, 1 or more",
     "resume.watch": "expected ",
     "resume.stale": "one of run, carry, warn",
+    "resume.skip-files": "true or false",
     "report.summary": "one of all, problems, counts, none",
 }
 

@@ -37,6 +37,14 @@ class TestsSelected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileCollected:
+    """A file was collected whole: nothing in it failed, and no test was left out. `seal` is as in `core.whole`."""
+
+    file: str
+    seal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionDone:
     """The list of selected tests is complete. `copies`: how often each test runs (``--dist each``: once a worker)."""
 
@@ -129,6 +137,7 @@ class RunEnded:
 Fact = (
     SegmentOpened
     | TestsSelected
+    | FileCollected
     | SelectionDone
     | TestInherited
     | AttemptStarted

@@ -29,6 +29,11 @@ def file_of(key: str) -> str:
     return key.partition("::")[0]
 
 
+def is_repeated(key: str) -> bool:
+    """Whether it is the key of a second or later test with the same id, or looks like one."""
+    return _OCCURRENCE.search(key) is not None
+
+
 def is_gone(
     key: str, collected: Collection[str], present: Collection[str], file_exists: Callable[[str], bool]
 ) -> bool:

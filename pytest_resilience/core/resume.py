@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from pytest_resilience.core.facts import TestInherited
+from pytest_resilience.core.facts import FileCollected, TestInherited
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
 
@@ -53,6 +53,8 @@ class Plan:
     """The decisions for every test that the chain knows. Tests it does not know run.
 
     `stale` are those that run because their files changed, `outdated` those of the `carried` ones whose files did.
+    `whole` are the files, with their seals, that would be collected as they once were; the `unimported` ones among
+    them need not be.
     """
 
     parent: str = ""
@@ -62,6 +64,8 @@ class Plan:
     held: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
     outdated: frozenset[str] = frozenset()
+    whole: dict[str, str] = field(default_factory=dict)
+    unimported: frozenset[str] = frozenset()
 
     @property
     def outstanding(self) -> list[str]:
@@ -74,6 +78,10 @@ class Plan:
         What is carried keeps the digest that it passed with: a later resume may be of another mind about changes.
         """
         return [one if one.key not in self.stale else _reopened(one) for one in self.known.values()]
+
+    def collected(self) -> list[FileCollected]:
+        """The files that the new run knows as collected whole, whether it collects them itself or not."""
+        return [FileCollected(file=file, seal=seal) for file, seal in self.whole.items()]
 
 
 def plan(

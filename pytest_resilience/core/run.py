@@ -11,6 +11,7 @@ from pytest_resilience.core.facts import (
     DecisionTaken,
     Fact,
     Fate,
+    FileCollected,
     RunEnded,
     SelectionDone,
     TestFinished,
@@ -57,6 +58,7 @@ class Run:
         self.selected_total: int | None = None
         self.ended: RunEnded | None = None
         self.inherited: dict[str, TestInherited] = {}
+        self.seals: dict[str, set[str]] = {}
         self._fates: dict[str, Fate] = {}
         self._digests: dict[str, str] = {}
         self._states: dict[_Slot, _State] = {}
@@ -108,6 +110,8 @@ class Run:
                     self._fates[key] = max(self._fates.get(key, fact.fate), fact.fate, key=_FATES.index)
                     if fact.digest:
                         self._digests[key] = max(self._digests.get(key, ""), fact.digest)
+            case FileCollected():
+                self.seals.setdefault(fact.file, set()).add(fact.seal)
             case SelectionDone():
                 self.copies = max(self.copies, fact.copies)
                 self.selected_total = max(self.selected_total or 0, fact.total)

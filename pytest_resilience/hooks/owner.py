@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,20 +22,21 @@ from pytest_resilience.core.facts import (
     AttemptEnded,
     DecisionTaken,
     Fact,
+    FileCollected,
     RunEnded,
     SelectionDone,
     TestFinished,
     TestInherited,
     TestsSelected,
 )
-from pytest_resilience.core.keys import file_of
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.core.tolerance import Tolerance
+from pytest_resilience.core.whole import by_file, seal
 from pytest_resilience.history import CannotResume, Past, plan_from, to_resume
 from pytest_resilience.hooks import choice as choices
-from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks import collecting, xdist_internals
 from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.selection import Collected
@@ -79,6 +81,7 @@ class Owner:
         self.choice_of_chain = self.choice
         self.taken_over = Choice()
         self.late: list[str] = []
+        self.unimported = 0
         self.is_open = False
         self.is_selected = False
         self._has_reproached = False
@@ -124,7 +127,8 @@ class Owner:
         if self.is_rehearsal:
             return
         try:
-            self.folder = self.store.create(self._info(key), self.plan.inherited())
+            handed_on: list[TestInherited | FileCollected] = [*self.plan.inherited(), *self.plan.collected()]
+            self.folder = self.store.create(self._info(key), handed_on)
         except UnsupportedFormat as error:
             self.warn(
                 Code.LEDGER_VERSION_UNSUPPORTED,
@@ -171,11 +175,20 @@ class Owner:
             )
         today, earlier = self.choice, choices.of_run(self.config, self.parent.info)
         named = [choices.as_nodeid(self.config, one) for one in today.paths]
-        self.plan = plan_from(self.parent, self.contents, named, self.settings["resume.stale"])
         # What nothing was said of is as in the earlier run; what was said narrows it.
         self.choice, self.taken_over = today.or_else(earlier), earlier.without(today)
         self.choice_of_chain = choices.of_chain(self.config, self.choice, earlier)
         choices.apply(self.config, self.choice)
+        self.plan = plan_from(
+            self.parent,
+            self.contents,
+            named,
+            self.settings["resume.stale"],
+            how=self._how,
+            may_skip=self.settings["resume.skip-files"]
+            and not self.is_rehearsal
+            and not collecting.is_narrowed(self.config),
+        )
 
     def _info(self, key: str) -> RunInfo:
         config = self.config
@@ -228,8 +241,10 @@ class Owner:
         if self.is_selected:
             return
         self.is_selected = True
-        facts = [
+        self.unimported = len(collected.unimported)
+        facts: list[TestsSelected | FileCollected] = [
             *self._of_files(keys),
+            *self._of_whole_files(collected, keys),
             *_of_fate(collected.carried, "carried"),
             *_of_fate(collected.held, "held"),
             *_of_fate(collected.gone, "gone"),
@@ -254,12 +269,24 @@ class Owner:
                 )
 
     def _of_files(self, keys: list[str]) -> list[TestsSelected]:
-        files: dict[str, list[str]] = {}
-        for key in keys:
-            files.setdefault(file_of(key), []).append(key)
         return [
-            TestsSelected(keys=tuple(some), digest=self.contents.digest(file)) for file, some in files.items()
+            TestsSelected(keys=tuple(some), digest=self.contents.digest(file))
+            for file, some in by_file(keys).items()
         ]
+
+    def _of_whole_files(self, collected: Collected, keys: list[str]) -> list[FileCollected]:
+        if collecting.is_narrowed(self.config):
+            return []
+        files = by_file((*keys, *collected.carried, *collected.held))
+        seals = {
+            file: seal(self._how, self.contents.digest(file), files.get(file, ())) for file in collected.whole
+        }
+        return [FileCollected(file=file, seal=one) for file, one in seals.items() if one]
+
+    @cached_property
+    def _how(self) -> str:
+        """How files are collected today."""
+        return collecting.how(self.config)
 
     def write(self, fact: Fact) -> None:
         """Make a fact durable and known. Never raises."""

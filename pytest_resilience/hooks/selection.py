@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_resilience.core.keys import is_gone, keys_of
+from pytest_resilience.core.keys import file_of, is_gone, is_repeated, keys_of
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.ledger.sizes import stored_key
 
@@ -19,11 +19,18 @@ class Orders:
     last: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     outstanding: tuple[str, ...] = ()
+    unimported: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, plan: Plan) -> "Orders":
         """The orders that follow from a plan."""
-        return cls(carried=plan.carried, last=plan.last, held=plan.held, outstanding=tuple(plan.outstanding))
+        return cls(
+            carried=plan.carried,
+            last=plan.last,
+            held=plan.held,
+            outstanding=tuple(plan.outstanding),
+            unimported=plan.unimported,
+        )
 
     def plain(self) -> dict[str, list[str]]:
         """As plain values."""
@@ -37,18 +44,25 @@ class Orders:
             last=frozenset(plain["last"]),
             held=frozenset(plain["held"]),
             outstanding=tuple(plain["outstanding"]),
+            unimported=frozenset(plain["unimported"]),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What came of the collection. `odd` maps positions of tests to run to keys that are not the node id there."""
+    """What came of the collection. `odd` maps positions of tests to run to keys that are not the node id there.
+
+    `whole` are the files that were collected without an error and of which no test was left out, `unimported` those
+    that the plan left alone; the tests of these are among the `carried` ones.
+    """
 
     carried: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     odd: dict[int, str] = field(default_factory=dict)
     nodeids: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+    unimported: list[str] = field(default_factory=list)
 
     def keys(self, nodeids: list[str]) -> list[str]:
         """The keys of the tests to run, given their node ids in order."""
@@ -74,6 +88,11 @@ class Selection:
         self._collectors: set[str] = set()
         self._present: set[str] = set()
         self._all: set[str] = set()
+        self._unimported: dict[str, list[str]] = {}
+        self._files: set[str] = set()
+        self._broken: set[str] = set()
+        self._is_narrowed = False
+        self._is_whole = False
 
     def key_of(self, item: pytest.Item) -> str:
         """The key of an item that was collected."""
@@ -85,30 +104,66 @@ class Selection:
         self._orders = self._orders_when_made()
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> pytest.CollectReport | None:
+        if not isinstance(collector, pytest.File):
+            return None
+        file = collector.nodeid
+        if collector.path != self._rootdir / file:
+            # Another file, outside of the rootdir, goes by the same name.
+            self._broken.add(file)
+        elif file in self._orders.unimported:
+            self._unimported.setdefault(file, [])
+            return pytest.CollectReport(file, "passed", longrepr=None, result=[])
+        else:
+            self._files.add(file)
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if self._orders.outstanding and report.passed:
+        if not report.passed:
+            self._broken.add(file_of(report.nodeid))
+        if self._orders.outstanding and report.passed and report.nodeid not in self._unimported:
             self._collectors.add(report.nodeid)
             self._present.update(node.nodeid for node in report.result)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self._is_narrowed = True
         if self._orders.outstanding:
             self._deselected.update(self.key_of(item) for item in items)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> object:
         # Before all others: the numbers of equal ids must not depend on what is deselected or shuffled.
-        keys = [stored_key(key) for key in keys_of(item.nodeid for item in items)]
+        self._carry_unimported()
+        taken = [key for some in self._unimported.values() for key in some]
+        ids = (*taken, *(item.nodeid for item in items))
+        keys = [stored_key(key) for key in keys_of(ids)[len(taken) :]]
         before = list(zip(items, keys, strict=True))
         for item, key in before:
             self._set_key(item, key)
+            self._check_place(item, key)
         self._all = set(keys)
         result = yield
         # After all others: xdist has put group suffixes on ids, and what is left is what would run.
         for item, key in before:
             self._set_key(item, key)
+        self._is_whole = {id(item) for item, _ in before} == {id(item) for item in items}
         if self._orders.carried or self._orders.held or self._orders.last:
             self._apply(items)
         return result
+
+    def _carry_unimported(self) -> None:
+        if self._unimported:
+            for key in self._orders.carried:
+                if (keys := self._unimported.get(file_of(key))) is not None:
+                    keys.append(key)
+                    self._carried.append(key)
+
+    def _check_place(self, item: pytest.Item, key: str) -> None:
+        """What says nothing of the file it comes from, or is one of several of that name, belongs to no whole file."""
+        file = item.getparent(pytest.File)  # type: ignore[type-abstract]
+        if file is None or file.nodeid != file_of(key) or is_repeated(key):
+            self._broken.update((file_of(key), file.nodeid if file is not None else ""))
 
     def _set_key(self, item: pytest.Item, key: str) -> None:
         if key != item.nodeid and id(item) not in self._odd:
@@ -151,6 +206,8 @@ class Selection:
                     if key != nodeid or not _is_sendable(nodeid)
                 },
                 nodeids=nodeids,
+                whole=sorted(self._files - self._broken) if self._is_whole and not self._is_narrowed else [],
+                unimported=list(self._unimported),
             )
         )
 

@@ -100,9 +100,10 @@ class Terminal:
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
         if self._owner.parent is None:
             return []
-        return [
-            f"resilience: {len(self._owner.run.having(Outcome.CARRIED_OVER))} carried over, {len(items)} to run"
-        ]
+        files = self._owner.unimported
+        note = f", {files} file{'s' if files > 1 else ''} not imported" if files else ""
+        carried = len(self._owner.run.having(Outcome.CARRIED_OVER))
+        return [f"resilience: {carried} carried over, {len(items)} to run{note}"]
 
     def say_why_interrupted(self, reason: str) -> None:
         """Have pytest print our reason where it would print the name of an exception of xdist."""

@@ -165,6 +165,8 @@ class Worker:
                 "held": collected.held,
                 "gone": collected.gone,
                 "odd": list(collected.odd.items()),
+                "whole": collected.whole,
+                "unimported": collected.unimported,
             }
         )
 

@@ -84,6 +84,8 @@ class Workers:
                         held=value["held"],
                         gone=value["gone"],
                         odd={int(at): key for at, key in value["odd"]},
+                        whole=value["whole"],
+                        unimported=value["unimported"],
                     )
                 case "retried":
                     ended, (strategy, is_shown) = verdicts.ended_from(value[0]), value[1:]

@@ -17,6 +17,7 @@ from pytest_resilience.core.facts import (
     DecisionTaken,
     Fact,
     Fate,
+    FileCollected,
     RunEnded,
     SegmentOpened,
     SelectionDone,
@@ -127,6 +128,8 @@ def _members(fact: Fact) -> tuple[str, str]:
         case TestsSelected():
             ids = ",".join(map(quoted_key, fact.keys))
             return "tst", f',"fate":"{fact.fate}","dg":{quoted_word(fact.digest)},"ids":[{ids}]'
+        case FileCollected():
+            return "col", f',"id":{quoted_key(fact.file)},"dg":{quoted_word(fact.seal)}'
         case SelectionDone():
             return "sel", f',"total":{_count(fact.total)},"copies":{_count(fact.copies)}'
         case TestInherited():
@@ -244,6 +247,10 @@ def _tests_selected(members: Members) -> Fact:
     )
 
 
+def _file_collected(members: Members) -> Fact:
+    return FileCollected(file=a_key(members, "id"), seal=a_word(members, "dg"))
+
+
 def _selection_done(members: Members) -> Fact:
     return SelectionDone(total=a_count(members, "total"), copies=a_count(members, "copies", 1))
 
@@ -308,6 +315,7 @@ def _run_ended(members: Members) -> Fact:
 _MAKERS: dict[str, Callable[[Members], Fact]] = {
     "hdr": _segment_opened,
     "tst": _tests_selected,
+    "col": _file_collected,
     "sel": _selection_done,
     "inh": _test_inherited,
     "st": _attempt_started,

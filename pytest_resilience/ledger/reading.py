@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_resilience.core.facts import Fact, SegmentOpened
+from pytest_resilience.core.facts import Fact, SegmentOpened, TestInherited
 from pytest_resilience.ledger.disk import DISK, opened_folder
 from pytest_resilience.ledger.lines import FORMAT, BadLine, Record, UnknownKind, decode
 from pytest_resilience.ledger.runinfo import RUN, BadRun, RunInfo
@@ -86,7 +86,7 @@ class Reading:
                 if type(record.fact) is SegmentOpened and record.fact.format[0] != FORMAT[0]:
                     self._add(Damage(name, offset, f"format {record.fact.format[0]} is not known here"))
                     return
-                count += 1
+                count += type(record.fact) is TestInherited
                 yield record
         except OSError as error:
             self._add(Damage(name, offset, error.strerror or "cannot be read"))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_resilience.core.facts import Fact, SelectionDone, TestInherited, TestsSelected
+from pytest_resilience.core.facts import Fact, FileCollected, SelectionDone, TestInherited, TestsSelected
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import (
     DISK,
@@ -95,7 +95,7 @@ class RunFolder:
     def id(self) -> str:
         return self.info.id
 
-    def write_selection(self, facts: Iterable[TestsSelected], done: SelectionDone) -> None:
+    def write_selection(self, facts: Iterable[TestsSelected | FileCollected], done: SelectionDone) -> None:
         """The tests of this run, on the medium before the first of them starts. OSError when that is impossible."""
         lines = _lines([*facts, done], writer=TESTS, at=self.info.started)
         write_whole(self.path / TESTS, lines, self._disk)
@@ -160,7 +160,7 @@ class Store:
 
     # ---- making
 
-    def create(self, info: RunInfo, inherited: Iterable[TestInherited] = ()) -> RunFolder:
+    def create(self, info: RunInfo, inherited: Iterable[TestInherited | FileCollected] = ()) -> RunFolder:
         """A run that is there with all it inherits, owned by this process. Raises OSError only.
 
         It is filled under another name first: whoever dies in between leaves nothing that looks like a run.
@@ -169,7 +169,7 @@ class Store:
             raise OSError(errno.EINVAL, "not the id of a run", info.id)
         self._prepare()
         facts = list(inherited)
-        info = replace(info, inherited=len(facts))
+        info = replace(info, inherited=sum(isinstance(fact, TestInherited) for fact in facts))
         new, path = self.folder_of_runs / f".new-{info.id}", self.folder_of_runs / info.id
         self._disk.make_folder(new)
         owner = None

@@ -264,6 +264,12 @@ OPTIONS = (
         help="what becomes of a good test whose files changed: it runs, is carried over, or that with a warning",
     ),
     Option(
+        key="resume.skip-files",
+        parse=values.switch,
+        default=True,
+        help="whether a file is not even imported when it is as it was and all its tests are carried over",
+    ),
+    Option(
         key="report.summary",
         parse=values.choice("all", "problems", "counts", "none"),
         default="problems",

@@ -15,6 +15,7 @@ from pytest_resilience.core.facts import (
     DecisionTaken,
     Fact,
     Fate,
+    FileCollected,
     RunEnded,
     SegmentOpened,
     SelectionDone,
@@ -54,6 +55,7 @@ FACTS: st.SearchStrategy[Fact] = st.one_of(
         fate=st.sampled_from(get_args(Fate)),
         digest=WORDS,
     ),
+    st.builds(FileCollected, file=STORED, seal=WORDS),
     st.builds(SelectionDone, total=COUNTS, copies=COUNTS),
     st.builds(
         TestInherited,

@@ -1,0 +1,70 @@
+"""How today's session collects: what decides which tests a file has, and whether some of them are left out."""
+
+import platform
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pytest_resilience import __version__
+
+# Options that have no part in which tests a file has. Any other, of whichever plugin, is taken to have one.
+_HARMLESS_WORDS = (
+    "basetemp cacheclear cacheshow capture code_highlight collectonly color continue_on_collection_errors "
+    "debug disable_warnings dist distload failedfirst file_or_dir fold_skipped force_reruns "
+    "force_short_summary fulltrace help inifilename junitprefix looponfail loadscopereorder "
+    "logger_disable max_suite_reruns max_warnings maxfail maxprocesses maxschedchunk maxworkerrestart "
+    "newfirst no_header no_summary numprocesses only_rerun pastebin plugins px quiet reportchars rootdir "
+    "rsyncdir rsyncignore session_timeout setupshow showcapture showlocals tbstyle testrunuid trace "
+    "traceconfig tx usepdb usepdb_cls verbose version xfail_tb xmlpath"
+)
+_HARMLESS = frozenset(_HARMLESS_WORDS.split())
+_HARMLESS_FAMILIES = ("resilience_", "rerun", "timeout", "log_", "durations")
+# These leave tests out, see `is_narrowed`.
+_NARROWING = frozenset(
+    {"keyword", "markexpr", "deselect", "lf", "stepwise", "stepwise_skip", "stepwise_reset"}
+)
+# Who runs the tests does not collect others.
+_OF_NO_MATTER = frozenset({"pytest_resilience", "xdist"})
+
+
+def how(config: pytest.Config) -> str:
+    """A digest of all that decides which tests a file has, the file and its conftests left out.
+
+    That is: pytest and Python, the plugins with their versions, the configuration file, and every option that is not
+    known to be harmless. Empty when it cannot be known.
+    """
+    total = blake2b(digest_size=8)
+    try:
+        content = config.inipath.read_bytes() if config.inipath is not None else b""
+        total.update(blake2b(content).digest())
+        for part in (pytest.__version__, platform.python_version(), *_plugins(config), *_options(config)):
+            total.update(f"{part}\0".encode("utf-8", "surrogatepass"))
+    except Exception:
+        # Of a value that cannot be shown nobody knows whether it is the same.
+        return ""
+    return total.hexdigest()
+
+
+def is_narrowed(config: pytest.Config) -> bool:
+    """Whether the session is asked to leave out tests of files that it collects."""
+    is_asked = any(getattr(config.option, name, None) for name in _NARROWING)
+    return is_asked or any("::" in str(argument) for argument in config.args)
+
+
+def _plugins(config: pytest.Config) -> Iterator[str]:
+    manager = config.pluginmanager
+    modules = {plugin for _, plugin in manager.list_name_plugin() if isinstance(plugin, ModuleType)}
+    names = {one.__name__ for one in modules if Path(one.__file__ or "").name != "conftest.py"}
+    yield from sorted(name for name in names if name.partition(".")[0] not in _OF_NO_MATTER)
+    versions = {f"{dist.project_name} {dist.version}" for _, dist in manager.list_plugin_distinfo()}
+    yield from sorted(one for one in versions if not one.startswith("pytest-xdist "))
+    yield f"pytest-resilience {__version__}"
+
+
+def _options(config: pytest.Config) -> Iterator[str]:
+    for name, value in sorted(vars(config.option).items()):
+        if name not in _HARMLESS | _NARROWING and not name.startswith(_HARMLESS_FAMILIES):
+            yield f"{name}={value!r}"

@@ -1,0 +1,61 @@
+"""Which files need not be imported: a seal stands for all that decides what a file's tests are."""
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_resilience.core.whole import done, seal, still_whole
+
+TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=6)
+SOME = st.text(min_size=1, max_size=6)
+KEYS = st.lists(TEXTS, max_size=4, unique=True)
+FILES = st.sampled_from(["a.py", "b.py", "sub/a.py"])
+TESTS = st.sets(st.builds(lambda file, name: f"{file}::t{name}", FILES, st.integers(0, 3)))
+
+
+@given(SOME, SOME, KEYS, SOME, SOME, KEYS)
+def test_two_seals_are_equal_only_when_all_that_they_stand_for_is(
+    how: str, content: str, keys: list[str], other_how: str, other_content: str, other_keys: list[str]
+) -> None:
+    is_same = (how, content, sorted(keys)) == (other_how, other_content, sorted(other_keys))
+    assert (seal(how, content, keys) == seal(other_how, other_content, other_keys)) is is_same
+
+
+@given(SOME, SOME, KEYS, st.randoms())
+def test_the_order_of_tests_does_not_matter(how: str, content: str, keys: list[str], random: Random) -> None:
+    shuffled = random.sample(keys, len(keys))
+    assert seal(how, content, keys) == seal(how, content, shuffled) != ""
+
+
+@given(KEYS, SOME)
+def test_what_is_not_known_is_not_sealed(keys: list[str], text: str) -> None:
+    assert seal("", text, keys) == seal(text, "", keys) == ""
+
+
+@given(TESTS, TESTS, SOME)
+def test_a_file_is_whole_as_long_as_exactly_its_tests_are_known(
+    then: set[str], now: set[str], how: str
+) -> None:
+    def of(keys: set[str], file: str) -> set[str]:
+        return {key for key in keys if key.startswith(f"{file}::")}
+
+    files = ["a.py", "b.py", "sub/a.py"]
+    seals = {file: {seal(how, f"content of {file}", of(then, file))} for file in files}
+    whole = still_whole(seals, now, how, lambda file: f"content of {file}")
+    assert set(whole) == {file for file in files if of(then, file) == of(now, file)}
+    assert all(whole[file] in seals[file] for file in whole)
+    assert not still_whole(seals, now, f"{how}x", lambda file: f"content of {file}")
+    assert not still_whole(seals, now, how, lambda file: "other")
+    assert not still_whole(seals, now, how, lambda file: "")
+    assert not still_whole({file: {""} for file in files}, now, "", lambda file: "content")
+
+
+@given(TESTS, TESTS, st.sets(FILES))
+def test_a_file_is_done_when_it_is_whole_and_all_of_it_is_carried(
+    known: set[str], carried: set[str], whole: set[str]
+) -> None:
+    found = done(whole, known, carried)
+    assert found <= whole
+    for file in whole:
+        assert (file in found) == all(key in carried for key in known if key.startswith(f"{file}::"))
