@@ -21,7 +21,7 @@ _HARMLESS_WORDS = (
     "traceconfig tx usepdb usepdb_cls verbose version xfail_tb xmlpath"
 )
 _HARMLESS = frozenset(_HARMLESS_WORDS.split())
-_HARMLESS_FAMILIES = ("resilience_", "rerun", "timeout", "log_", "durations")
+_HARMLESS_FAMILIES = ("resilience_", "rerun", "timeout", "log_", "durations", "cov", "no_cov", "random")
 # These leave tests out, see `is_narrowed`.
 _NARROWING = frozenset(
     {"keyword", "markexpr", "deselect", "lf", "stepwise", "stepwise_skip", "stepwise_reset"}
@@ -33,7 +33,7 @@ _OF_NO_MATTER = frozenset({"pytest_resilience", "xdist"})
 def how(config: pytest.Config) -> str:
     """A digest of all that decides which tests a file has, the file and its conftests left out.
 
-    That is: pytest and Python, the plugins with their versions, the configuration file, and every option that is not
+    That is: pytest and Python, the plugins with their versions or contents, the configuration file, and every option that is not
     known to be harmless. Empty when it cannot be known.
     """
     total = blake2b(digest_size=8)
@@ -56,9 +56,14 @@ def is_narrowed(config: pytest.Config) -> bool:
 
 def _plugins(config: pytest.Config) -> Iterator[str]:
     manager = config.pluginmanager
-    modules = {plugin for _, plugin in manager.list_name_plugin() if isinstance(plugin, ModuleType)}
-    names = {one.__name__ for one in modules if Path(one.__file__ or "").name != "conftest.py"}
-    yield from sorted(name for name in names if name.partition(".")[0] not in _OF_NO_MATTER)
+    for name, plugin in sorted(manager.list_name_plugin(), key=lambda one: one[0]):
+        if not isinstance(plugin, ModuleType) or plugin.__name__.partition(".")[0] in _OF_NO_MATTER:
+            continue
+        file = Path(plugin.__file__ or "")
+        if file.name != "conftest.py":
+            yield name
+            # A plugin that belongs to the project has no version.
+            yield blake2b(file.read_bytes()).hexdigest() if file.is_relative_to(config.rootpath) else ""
     versions = {f"{dist.project_name} {dist.version}" for _, dist in manager.list_plugin_distinfo()}
     yield from sorted(one for one in versions if not one.startswith("pytest-xdist "))
     yield f"pytest-resilience {__version__}"

@@ -1,6 +1,7 @@
 """A file whose tests are all carried over is not imported, unless anything speaks against it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from types import SimpleNamespace
 
 import pytest
 
@@ -194,6 +195,23 @@ def test_what_a_plugin_leaves_out_is_looked_for(pytester: pytest.Pytester, is_to
     assert resumed(batch).outcomes == {"passed": 1, "carried_over": 1}
 
 
+def test_what_a_plugin_leaves_out_while_a_file_is_collected_is_looked_for(pytester: pytest.Pytester) -> None:
+    class Chooser:
+        @pytest.hookimpl(wrapper=True)
+        def pytest_make_collect_report(
+            self, collector: pytest.Collector
+        ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+            report = yield
+            if isinstance(collector, pytest.File):
+                collector.ihook.pytest_deselected(items=report.result[1:])
+                del report.result[1:]
+            return report
+
+    batch = Batch(pytester, {"test_done.py": PLAIN})
+    assert batch.run(plugins=(Chooser(),)).outcomes == {"passed": 1}
+    assert resumed(batch).outcomes == {"passed": 1, "carried_over": 1}
+
+
 def test_what_a_plugin_puts_in_speaks_for_no_file(pytester: pytest.Pytester) -> None:
     class Doubler:
         def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -243,6 +261,9 @@ def test_a_file_is_imported_when_anything_changed_that_says_which_tests_it_has(
     CHANGES[what](batch)
     assert resumed(batch).status == 0
     assert imported(batch) == ["test_done"]
+    resumed(batch)
+    # What is carried though its file changed is looked at each time.
+    assert imported(batch) == (["test_done"] if what != "the ini file" and stale != "run" else [])
 
 
 def test_a_new_test_in_a_changed_file_runs_though_the_others_are_carried(pytester: pytest.Pytester) -> None:
@@ -283,20 +304,44 @@ def test_other_options_can_mean_other_tests(pytester: pytest.Pytester, flag: str
     assert run.status == 0
 
 
-def test_another_plugin_can_mean_other_tests(pytester: pytest.Pytester) -> None:
+def test_another_plugin_or_another_state_of_it_can_mean_other_tests(pytester: pytest.Pytester) -> None:
     batch = made(pytester, {"test_done.py": PLAIN, "more_tests.py": ""})
-    pytester.syspathinsert(batch.root)
-    resumed(batch, "-p", "more_tests")
+    for content in ("", "x = 1"):
+        batch.write({"more_tests.py": content})
+        resumed(batch, "-p", "more_tests")
+        assert imported(batch) == ["test_done"]
+        resumed(batch, "-p", "more_tests")
+        assert not imported(batch)
+
+
+@pytest.mark.parametrize("what", ["pytest", "Python", "a plugin"])
+def test_another_version_can_mean_other_tests(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    class Upgraded:
+        def pytest_configure(self, config: pytest.Config) -> None:
+            other = (self, SimpleNamespace(project_name="pytest-other", version="2"))
+            found = [*config.pluginmanager.list_plugin_distinfo(), other]
+            monkeypatch.setattr(config.pluginmanager, "list_plugin_distinfo", lambda: found)
+
+    batch = made(pytester, {"test_done.py": PLAIN})
+    if what == "pytest":
+        monkeypatch.setattr("pytest.__version__", "99.0")
+    elif what == "Python":
+        monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
+    resumed(batch, plugins=(Upgraded(),) if what == "a plugin" else ())
     assert imported(batch) == ["test_done"]
 
 
-def test_what_a_session_calls_harmless_is_about_how_it_looks_and_not_what_it_collects(
-    pytester: pytest.Pytester,
-) -> None:
-    """An option with a value that is another one each time can be the same or not: then files are imported."""
-    conftest = "def pytest_configure(config): config.option.odd = object()"
+def test_what_cannot_be_compared_can_mean_other_tests(pytester: pytest.Pytester) -> None:
+    conftest = """
+        class Odd:
+            def __repr__(self): raise RuntimeError("odd")
+
+        def pytest_configure(config): config.option.odd = Odd()
+    """
     batch = made(pytester, {"conftest.py": conftest, "test_done.py": PLAIN})
-    resumed(batch)
+    assert resumed(batch).outcomes == {"carried_over": 2}
     assert imported(batch) == ["test_done"]
 
 
@@ -414,6 +459,25 @@ def test_items_that_say_they_are_of_another_file_make_none_whole(pytester: pytes
     run = resumed(batch)
     assert batch.steps.count("test_yaml") == 2
     assert run.outcomes == {"carried_over": 3}
+
+
+def test_a_file_outside_of_the_rootdir_is_not_taken_for_one_of_the_same_name(
+    pytester: pytest.Pytester,
+) -> None:
+    outside = pytester.path / "outside"
+    batch = made(pytester, {"inside/test_done.py": PLAIN, "outside/test_done.py": "def test_a(): assert 0"})
+    root = (
+        "--rootdir",
+        batch.root / "inside",
+        "--import-mode=importlib",
+        "--resilience-dir",
+        batch.root / "ledger",
+    )
+    batch.run(*root, "inside/test_done.py")
+    batch.forget()
+    run = batch.run("--resume-failed", *root, "inside/test_done.py", outside)
+    assert not imported(batch)
+    assert run.outcomes == {"failed": 1, "carried_over": 2}
 
 
 def test_a_file_that_is_collected_twice_is_imported(pytester: pytest.Pytester) -> None:
