@@ -59,6 +59,7 @@ def test_a_resume_of_a_complete_run_imports_nothing_and_is_green(pytester: pytes
         assert batch.past.run.selected_total == 40
 
 
+@pytest.mark.invariant(12)
 def test_a_chain_of_resumes_knows_all_the_tests_at_its_end(pytester: pytest.Pytester) -> None:
     batch = made(
         pytester, FILES | {"test_open.py": OPEN.replace("> 1", "> 0") + "def test_worse(): assert 0"}
@@ -355,6 +356,7 @@ def test_a_held_test_keeps_its_file(pytester: pytest.Pytester) -> None:
     assert run.outcomes == {"crashed": 1, "carried_over": 1}
 
 
+@pytest.mark.invariant(11)
 @pytest.mark.parametrize("damaged", ["tests.jsonl", "carry.jsonl", "segment"])
 def test_of_a_damaged_run_every_file_is_imported(pytester: pytest.Pytester, damaged: str) -> None:
     """What is missing may be a test of the file."""
