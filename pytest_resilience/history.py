@@ -11,8 +11,10 @@ from pytest_resilience.core.resume import Plan, Stale, knowledge, plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.whole import done, still_whole
 from pytest_resilience.ledger.contents import Contents
+from pytest_resilience.ledger.holders import Holder, holders
 from pytest_resilience.ledger.reading import Reading, read
 from pytest_resilience.ledger.runs import (
+    OWNER,
     AmbiguousRun,
     NoSuchRun,
     RunFolder,
@@ -20,12 +22,33 @@ from pytest_resilience.ledger.runs import (
     Store,
     UnsupportedFormat,
 )
+from pytest_resilience.reports.summary import printable
 
 WAIT_FOR_WRITERS = 20.0
+SECONDS_IN_SILENCE = 1.0
+_STEP = 0.1
 
 
 class CannotResume(Exception):
     """The run that was asked for cannot be resumed. The message says why and what to do."""
+
+
+def _not_told(*text: object) -> None:
+    """For who asks no questions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How a resume deals with processes of the earlier run that are still there.
+
+    `say` is called once when it takes a while until they have ended, `warn` for what is no reason to give up.
+    `is_forced`: go on whoever is alive.
+    """
+
+    is_forced: bool = False
+    say: Callable[[str], None] = _not_told
+    warn: Callable[[Code, str], None] = _not_told
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +88,7 @@ def _example(reading: Reading) -> str:
     return f"{first.file} at {first.offset}: {first.why}"
 
 
-def to_resume(
-    store: Store, wanted: str, key: str, sleep: Callable[[float], None] = time.sleep
-) -> Past | None:
+def to_resume(store: Store, wanted: str, key: str, patience: Patience = Patience()) -> Past | None:
     """The run that ``--resume-failed[=wanted]`` means, None when there is none.
 
     Without a name it is the newest run of our key that has not been resumed itself and that died or has something
@@ -76,7 +97,7 @@ def to_resume(
     """
     if wanted:
         folder = _named(store, wanted)
-        _check_quiet(folder, sleep)
+        _check_quiet(folder, patience)
         return load(folder)
     runs = store.runs()
     resumed = {info.parent for info in runs}
@@ -85,7 +106,7 @@ def to_resume(
         if info.key != key or info.id in resumed:
             continue
         folder = store.folder(info.id)
-        _check_quiet(folder, sleep)
+        _check_quiet(folder, patience)
         past = load(folder)
         if not past.knowledge:
             # It ended before its tests were selected: what was known before it still stands.
@@ -111,17 +132,52 @@ def _named(store: Store, wanted: str) -> RunFolder:
         raise CannotResume(f"{Code.LEDGER_VERSION_UNSUPPORTED}: {error}") from None
 
 
-def _check_quiet(folder: RunFolder, sleep: Callable[[float], None]) -> None:
+def _check_quiet(folder: RunFolder, patience: Patience) -> None:
     """Wait for workers that outlived their controller; a run whose owner is alive is refused at once."""
     waited = 0.0
-    while alive := folder.writers_alive():
-        if "owner" in alive or waited >= WAIT_FOR_WRITERS:
-            raise CannotResume(
-                f"{Code.LEDGER_LOCKED}: run {folder.id} is still alive ({', '.join(alive)}, started by process "
-                f"{folder.info.pid}); wait for it, stop it, or name another run"
-            )
-        sleep(0.1)
-        waited += 0.1
+    while held := holders(folder):
+        alive = [holder for holder in held if not holder.children]
+        if not alive:
+            patience.warn(Code.ORPHAN_PROCESS, printable(_left_behind(folder.id, held)))
+            return
+        if patience.is_forced:
+            patience.warn(Code.LEDGER_LOCKED, printable(_forced(folder.id, alive)))
+            return
+        if alive[0].name == OWNER or waited >= WAIT_FOR_WRITERS:
+            raise CannotResume(printable(_refused(folder.id, alive)))
+        if waited < SECONDS_IN_SILENCE <= waited + _STEP:
+            most = f"{WAIT_FOR_WRITERS:.0f} seconds"
+            patience.say(printable(f"waiting up to {most} for the end of run {folder.id}: {_names(alive)}"))
+        patience.sleep(_STEP)
+        waited += _STEP
+
+
+def _names(alive: list[Holder]) -> str:
+    return "; ".join(map(str, alive))
+
+
+def _refused(run_id: str, alive: list[Holder]) -> str:
+    pids = " ".join(str(holder.process.pid) for holder in alive if holder.process.is_of_here)
+    kill = f" (kill {pids})" if pids else ""
+    return (
+        f"{Code.LEDGER_LOCKED}: run {run_id} is still alive: {_names(alive)}. Wait for it, end it{kill}, or name "
+        "another run; if you are sure that it is dead, add --resume-force"
+    )
+
+
+def _forced(run_id: str, alive: list[Holder]) -> str:
+    return (
+        f"run {run_id} looks alive and is resumed all the same, by --resume-force: {_names(alive)}. "
+        "What it finds out from now on is not known here"
+    )
+
+
+def _left_behind(run_id: str, held: list[Holder]) -> str:
+    holder, pids = held[0], " ".join(str(pid) for one in held for pid in one.children)
+    return (
+        f"the lock of {holder.role} is held by process {pids}, a leftover of run {run_id}, whose own process "
+        f"{holder.process.pid} is gone. It writes nothing, so the resume goes on; to be rid of it: kill {pids}"
+    )
 
 
 def plan_from(

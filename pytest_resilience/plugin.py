@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_resilience.settings.resolved import Settings
 
 _RESUME = "--resume-failed"
+_FORCE = "--resume-force"
 # By plugin and module: short flags that it declares without looking whether they are taken; pytest would not start.
 _RETRY = ("pytest-retry", "pytest_retry")
 _RERUNFAILURES = ("rerunfailures", "pytest_rerunfailures")
@@ -61,6 +62,14 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default=None,
         metavar="RUN",
         help="run what is not finally passed in the newest run, or in the run whose name begins with RUN (=RUN)",
+    )
+    _add(
+        group,
+        _FORCE,
+        "--resilience-resume-force",
+        dest="resilience_force",
+        action="store_true",
+        help="with --resume-failed: resume a run although it looks alive, as on a network file system",
     )
     if not _is_coming(_RERUNFAILURES, pluginmanager) and not _is_taken(group, "--reruns"):
         from pytest_resilience.hooks import rerunfailures
@@ -131,6 +140,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = _settings_if_active(config)
     if settings is None:
         return
+    if config.option.resilience_force:
+        _refuse_force_alone(config)
     if config.option.resilience_explain:
         _configure_rehearsal(config, settings)
     else:
@@ -156,7 +167,10 @@ def _settings_if_active(config: pytest.Config) -> "Settings | None":
         table = table_in(pyproject)
         is_asked = "resilience" in (config.known_args_namespace.plugins or [])
         others = rerunfailures.asked(config)
-        is_flagged = config.option.resilience_resume is not None or config.option.resilience_explain
+        option = config.option
+        is_flagged = (
+            option.resilience_resume is not None or option.resilience_explain or option.resilience_force
+        )
         if not (is_asked or is_flagged or typed or others or table is not None):
             return None
         _refuse_both(typed, others)
@@ -173,6 +187,13 @@ def _refuse_both(typed: dict[str, object], others: "Asked") -> None:
         raise pytest.UsageError(
             f"{Code.OPTION_CONFLICT}: {BY_KEY[key].flag} and {others.names[key]} mean the same; give one of them"
         )
+
+
+def _refuse_force_alone(config: pytest.Config) -> None:
+    from pytest_resilience.core.codes import Code
+
+    if config.option.resilience_resume is None:
+        raise pytest.UsageError(f"{Code.CONFIG_INVALID}: {_FORCE} says how to resume; add {_RESUME}")
 
 
 def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
@@ -234,7 +255,7 @@ def _configure_rehearsal(config: pytest.Config, settings: "Settings") -> None:
 
 
 def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
-    from pytest_resilience.hooks import choice
+    from pytest_resilience.hooks import choice, lifeline
     from pytest_resilience.hooks.attempts import Attempts
     from pytest_resilience.hooks.handover import Handover
     from pytest_resilience.hooks.policies import Policies
@@ -242,8 +263,10 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.hooks.selection import Orders, Selection
     from pytest_resilience.hooks.signals import Signals
     from pytest_resilience.hooks.worker import Worker
+    from pytest_resilience.ledger.machine import Process
     from pytest_resilience.settings.resolved import Settings
 
+    lifeline.tie_to(Process(**orders["controller"]))
     if orders["choice"] is not None:
         choice.apply(config, choice.Choice(**orders["choice"]))
     worker = Worker(config, orders)

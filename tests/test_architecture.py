@@ -23,14 +23,14 @@ RINGS: tuple[dict[str, str], ...] = (
         "shares thresholds tolerance vocabularies whole"
     },
     {
-        "ledger": "__init__ contents disk final forks lines locks machine members reading retention "
+        "ledger": "__init__ contents disk final forks holders lines locks machine members reading retention "
         "runinfo runs segments sizes watched",
         "reports": "__init__ summary",
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ allowance attempt attempts choice collecting conditions deferred explain handover inquiry "
-        "internals journal listeners owner policies redistribution repeated rerunfailures rescheduling rivals "
+        "internals journal lifeline listeners owner policies redistribution repeated rerunfailures rescheduling rivals "
         "selection serial session signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals"
     },
     {"plugin": ""},

@@ -31,7 +31,13 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 
-FLAGS_ONLY = {"--resume-failed", "--resilience-resume-failed", "--resilience-explain"}
+FLAGS_ONLY = {
+    "--resume-failed",
+    "--resilience-resume-failed",
+    "--resume-force",
+    "--resilience-resume-force",
+    "--resilience-explain",
+}
 FLAGS = (
     FLAGS_ONLY
     | {option.flag for option in OPTIONS if option.flag}

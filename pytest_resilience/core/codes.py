@@ -83,6 +83,13 @@ class Code(Enum):
         "no worker is left to run tests",
         ("inspect_core_dump", "resume"),
     )
+    ORPHAN_PROCESS = Problem(
+        "RES205",
+        "orphan-process",
+        "warning",
+        "a process that a dead run left behind holds its lock",
+        ("stop_process",),
+    )
     CONTROLLER_LOST = Problem(
         "RES207", "controller-lost", "warning", "the run has no orderly end in the ledger", ("resume",)
     )

@@ -8,7 +8,7 @@ import platform
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
@@ -34,7 +34,7 @@ from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.core.whole import by_file, seal
-from pytest_resilience.history import CannotResume, Past, plan_from, to_resume
+from pytest_resilience.history import CannotResume, Past, Patience, plan_from, to_resume
 from pytest_resilience.hooks import choice as choices
 from pytest_resilience.hooks import collecting, xdist_internals
 from pytest_resilience.hooks.choice import Choice
@@ -112,8 +112,11 @@ class Owner:
         option = self.config.option
         return any(getattr(option, name, None) for name in _REHEARSALS)
 
-    def open(self) -> None:
-        """Make the plan and the run's place in the ledger. Raises pytest.UsageError when a resume is refused."""
+    def open(self, say: Callable[[str], None]) -> None:
+        """Make the plan and the run's place in the ledger. Raises pytest.UsageError when a resume is refused.
+
+        `say` shows at once what cannot wait for the summary.
+        """
         config = self.config
         self.is_open = True
         key = run_key(
@@ -123,7 +126,7 @@ class Owner:
             f"{sys.platform}-{platform.machine()}",
         )
         if self.wanted is not None:
-            self._take_over(key)
+            self._take_over(key, Patience(is_forced=config.option.resilience_force, say=say, warn=self.warn))
         if self.is_rehearsal:
             return
         try:
@@ -153,9 +156,9 @@ class Owner:
         keep = {what: self.settings[f"ledger.keep-{what}"] for what in ("runs", "days", "mb")}
         prune(self.store, Limits(**keep), now=_now())
 
-    def _take_over(self, key: str) -> None:
+    def _take_over(self, key: str, patience: Patience) -> None:
         try:
-            self.parent = to_resume(self.store, self.wanted or "", key)
+            self.parent = to_resume(self.store, self.wanted or "", key, patience)
         except CannotResume as error:
             raise pytest.UsageError(str(error)) from None
         except OSError as error:

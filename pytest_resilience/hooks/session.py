@@ -22,7 +22,7 @@ class Session:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._owner.session = session
         with self._owner.guarded():
-            self._owner.open()
+            self._owner.open(self._terminal.say)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -35,6 +35,11 @@ class Terminal:
         reporter: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         return reporter
 
+    def say(self, text: str) -> None:
+        """Show something at once."""
+        if self._reporter is not None:
+            self._reporter.write_line(f"resilience: {text}", flush=True)
+
     # -- while tests run ------------------------------------------------------------------------------------------
 
     def retried(self, nodeid: str, ended: AttemptEnded, strategy: Strategy, worker: str = "") -> None:

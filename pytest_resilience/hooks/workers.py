@@ -24,6 +24,7 @@ from pytest_resilience.hooks.selection import Collected, Orders
 from pytest_resilience.hooks.session import stop_reason, stop_workers
 from pytest_resilience.hooks.subtests import is_subtest
 from pytest_resilience.hooks.terminal import Terminal
+from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.reading import facts_of
 
 SECONDS_TO_END = 3.0
@@ -59,6 +60,7 @@ class Workers:
                 "settings": owner.settings.plain(),
                 "mode": owner.config.option.dist,
                 "folder": str(folder.path) if folder is not None else "",
+                "controller": asdict(Process.here()),
                 "nonce": folder.info.nonce if folder is not None else "",
                 "choice": asdict(owner.choice) if owner.plan.parent else None,
                 "plan": Orders.of(owner.plan).plain(),

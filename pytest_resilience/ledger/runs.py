@@ -105,7 +105,7 @@ class RunFolder:
         if not WRITER.fullmatch(writer):
             return None
         try:
-            lock = Lock.acquire(self.path / f"seg-{writer}{_ALIVE}")
+            lock = Lock.acquire(lock_of(self.path, writer))
         except OSError:
             return None
         if lock is not None:
@@ -276,6 +276,11 @@ class Store:
         return found[0]
 
 
+def lock_of(path: Path, name: str) -> Path:
+    """The lock of a writer in the folder of a run, or of the `OWNER` of that run."""
+    return path / (_OWNER_LOCK if name == OWNER else f"seg-{name}{_ALIVE}")
+
+
 def _alive(path: Path, disk: Disk) -> Iterator[str]:
     if is_held(path / _OWNER_LOCK):
         yield OWNER
@@ -289,7 +294,7 @@ def _alive(path: Path, disk: Disk) -> Iterator[str]:
         yield OWNER
         return
     for name in names:
-        if name.endswith(_ALIVE) and is_held(path / name):
+        if name.startswith("seg-") and name.endswith(_ALIVE) and is_held(path / name):
             yield name.removeprefix("seg-").removesuffix(_ALIVE)
 
 

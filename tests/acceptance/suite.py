@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..process.sessions import UNTIED
+
 # One write a line, to a file that is only ever appended to: whatever dies, a line that was written stays. A kill can tear
 # the write that is under way, so each line begins with a newline: the torn one then costs no other.
 _WITNESS = """
@@ -239,6 +241,10 @@ class Suite:
     def repair(self) -> None:
         """Mend what its failing tests depend on; no test file changes."""
         (self.root / "repaired").touch()
+
+    def untie(self) -> None:
+        """Let workers outlive their controller, as they do where the system cannot tie them to it."""
+        self._write("conftest.py", _CONFTEST + UNTIED)
 
     def truth(self) -> "Truth":
         """A reader of its record, from the beginning."""

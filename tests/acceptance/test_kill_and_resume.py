@@ -62,12 +62,16 @@ def test_killed_with_all_its_workers_a_session_loses_nothing(
     assert figures.acknowledged > 0
 
 
-@pytest.mark.parametrize("dist", ["load", "loadfile"])
+@pytest.mark.parametrize(("dist", "is_tied"), [("load", False), ("loadfile", True)])
 def test_a_controller_that_is_killed_leaves_what_its_workers_finished(
-    made: Made, expected: Expected, dist: str
+    made: Made, expected: Expected, dist: str, is_tied: bool
 ) -> None:
-    """The resume waits for the workers by itself; what they did without their controller counts for nothing."""
+    """Workers end with it, or where they cannot: the resume waits for them by itself, and what they did without their
+    controller counts for nothing.
+    """
     suite = made(distributed(dist))
+    if not is_tied:
+        suite.untie()
     kills = [Kill(target="controller", at=("start", MIDDLE)), Kill(target="controller", at=("finish", LATE))]
     chain = drive(suite, kills, expected, WORKERS)
     assert chain.wrong == []

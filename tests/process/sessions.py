@@ -80,12 +80,19 @@ def note(text):
     os.close(fd)
 """
 
-_CONFTEST = """
+# The conftest.py of a batch.
+CONFTEST = """
 import here, pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     here.note(item.nodeid)
+"""
+
+# For a conftest.py: workers that outlive their controller, as they do where the system cannot tie them to it.
+UNTIED = """
+from pytest_resilience.hooks import lifeline
+lifeline.tie_to = lambda controller: False
 """
 
 SECONDS = 60.0
@@ -187,7 +194,7 @@ class Batch:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._sessions: list[Session] = []
-        self.write({"pytest.ini": "[pytest]\n", "here.py": _HERE, "conftest.py": _CONFTEST})
+        self.write({"pytest.ini": "[pytest]\n", "here.py": _HERE, "conftest.py": CONFTEST})
         (root / "marks").mkdir()
 
     def write(self, files: Mapping[str, str]) -> None:

@@ -1,12 +1,16 @@
 """Workers write what they learn themselves: it is there before the controller hears of it, and when it never does."""
 
+import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import SegmentOpened
+
+from ..process.sessions import CONFTEST, UNTIED
 
 if TYPE_CHECKING:
     from ..process.sessions import Batch
@@ -27,6 +31,11 @@ def test(n):
         here.wait("go")
 """
 WAITING = ("waits-4", "waits-5")
+# For a conftest.py: a resume that waits for two seconds only.
+HASTY = """
+from pytest_resilience import history
+history.WAIT_FOR_WRITERS = 2.0
+"""
 
 
 def test_each_worker_has_a_segment_and_a_lock_that_shows_its_life(batch: "Batch") -> None:
@@ -67,8 +76,8 @@ def pytest_runtest_logreport(report):
 def test_when_the_controller_is_killed_workers_stop_and_a_resume_has_what_they_finished(
     batch: "Batch",
 ) -> None:
-    """The resume waits for the workers by itself; only what was in flight runs twice."""
-    batch.write({"test_a.py": SUITE})
+    """Where they live on (invariant 19): the resume waits for them by itself; only what was in flight runs twice."""
+    batch.write({"test_a.py": SUITE, "conftest.py": UNTIED + CONFTEST})
     session = batch.start("-n", "2")
     session.wait_for(*WAITING)
     session.send(signal.SIGKILL)
@@ -87,6 +96,50 @@ def test_when_the_controller_is_killed_workers_stop_and_a_resume_has_what_they_f
     assert len(again.keys() & begun.keys()) == 2
     assert killed.folder.writers_alive() == []
     assert batch.last.info.parent == killed.info.id
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_workers_end_with_their_controller_even_one_that_holds_the_gil(batch: "Batch") -> None:
+    """Only they could keep a resume waiting (invariant 19), such a one for ever."""
+    text = """
+import ctypes, here
+def test_a(): pass
+def test_b():
+    here.mark("begun")
+    here.is_there("mended") or ctypes.PyDLL(None).sleep(600)
+"""
+    batch.write({"test_a.py": text})
+    session = batch.start("-n", "1")
+    session.wait_for("begun")
+    session.send(signal.SIGKILL)
+    session.ended()
+    batch.mark("mended")
+    said = batch.resume("-n", "1")
+    assert (said.status, said.outcomes) == (0, {"total": 2, "passed": 1, "carried_over": 1}), said.text
+
+
+def test_a_resume_says_whom_it_waits_for_and_then_who_is_left(batch: "Batch") -> None:
+    """Of a worker that somebody stopped, for instance; once that is gone the run is resumed (invariant 19)."""
+    batch.write({"test_a.py": SUITE, "conftest.py": UNTIED + CONFTEST + HASTY})
+    session = batch.start("-n", "2")
+    session.wait_for(*WAITING)
+    alive = batch.last.folder.writers_alive()
+    pids = {writer.partition(".")[0]: int(writer.split(".")[1]) for writer in alive if "." in writer}
+    os.kill(pids["gw0"], signal.SIGSTOP)
+    session.send(signal.SIGKILL)
+    session.ended()
+    os.kill(pids["gw1"], signal.SIGKILL)
+    said = batch.resume()
+    named = f"worker gw0, process {pids['gw0']}"
+    assert said.status == 4, said.text
+    assert (
+        f"resilience: waiting up to 2 seconds for the end of run {batch.last.info.id}: {named}" in said.text
+    )
+    assert said.text.count("waiting up to") == 1
+    assert f"{Code.LEDGER_LOCKED}: run {batch.last.info.id} is still alive: {named}. " in said.text
+    os.kill(pids["gw0"], signal.SIGKILL)
+    batch.mark("go")
+    assert batch.resume().outcomes == {"total": TOTAL, "passed": 8, "carried_over": 4}
 
 
 @pytest.mark.parametrize("is_named", [False, True])

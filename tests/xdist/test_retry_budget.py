@@ -10,6 +10,8 @@ import pytest
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, SegmentOpened
 
+from ..process.sessions import UNTIED
+
 if TYPE_CHECKING:
     from ..process.sessions import Batch, Said
 
@@ -165,7 +167,7 @@ def test_a():
     assert 0
 def test_b(): pass
 """
-    batch.write({"conftest.py": "", "test_a.py": text})
+    batch.write({"conftest.py": UNTIED, "test_a.py": text})
     session = batch.start("-n", "1", "--retries", "3", "--retry-budget", "9")
     session.wait_for("begun")
     session.send(signal.SIGKILL)
