@@ -12,6 +12,7 @@ from pytest_resilience.core.run import Run
 from pytest_resilience.core.whole import done, still_whole
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.holders import Holder, holders
+from pytest_resilience.ledger.places import Stores
 from pytest_resilience.ledger.reading import Reading, read
 from pytest_resilience.ledger.runs import (
     OWNER,
@@ -88,7 +89,7 @@ def _example(reading: Reading) -> str:
     return f"{first.file} at {first.offset}: {first.why}"
 
 
-def to_resume(store: Store, wanted: str, key: str, patience: Patience = Patience()) -> Past | None:
+def to_resume(store: Store | Stores, wanted: str, key: str, patience: Patience = Patience()) -> Past | None:
     """The run that ``--resume-failed[=wanted]`` means, None when there is none.
 
     Without a name it is the newest run of our key that has not been resumed itself and that died or has something
@@ -117,7 +118,7 @@ def to_resume(store: Store, wanted: str, key: str, patience: Patience = Patience
     return newest
 
 
-def _named(store: Store, wanted: str) -> RunFolder:
+def _named(store: Store | Stores, wanted: str) -> RunFolder:
     try:
         return store.folder(store.find(wanted).id)
     except NoSuchRun as error:

@@ -23,7 +23,7 @@ RINGS: tuple[dict[str, str], ...] = (
         "shares thresholds tolerance vocabularies whole"
     },
     {
-        "ledger": "__init__ contents disk final forks holders lines locks machine members reading retention "
+        "ledger": "__init__ contents disk final forks holders lines locks machine members places reading retention "
         "runinfo runs segments sizes watched",
         "reports": "__init__ summary",
     },

@@ -42,9 +42,11 @@ from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.machine import Process
+from pytest_resilience.ledger.places import Stores, state_folder
 from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.retention import Limits, prune
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, new_run_id, run_key
+from pytest_resilience.ledger.runinfo import run_id_after
+from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, run_key
 from pytest_resilience.ledger.segments import Segment
 from pytest_resilience.settings.resolved import Settings
 
@@ -69,12 +71,13 @@ class Owner:
         self.contents = Contents(
             config.rootpath, settings["resume.watch"], config.rootpath / settings["ledger.dir"]
         )
-        self.store = Store(config.rootpath / settings["ledger.dir"])
+        self.stores = _stores(config, settings)
         self.parent: Past | None = None
         self.folder: RunFolder | None = None
         self.segment: Segment | None = None
         self.decision: DecisionTaken | None = None
         self.warnings: dict[Code, str] = {}
+        self._moved = ""
         self.started = _now()
         self.session: pytest.Session | None = None
         self.choice = choices.typed(config)
@@ -102,7 +105,7 @@ class Owner:
     @property
     def name_of_older_run(self) -> str:
         """How to name this run when another began after it, which is what a resume without a name would take."""
-        if self.folder is None or self.store.run_ids()[-1:] == [self.folder.id]:
+        if self.folder is None or self.stores.newest_id() == self.folder.id:
             return ""
         return self.folder.id.partition("-")[2]
 
@@ -131,7 +134,7 @@ class Owner:
             return
         try:
             handed_on: list[TestInherited | FileCollected] = [*self.plan.inherited(), *self.plan.collected()]
-            self.folder = self.store.create(self._info(key), handed_on)
+            self.folder = self.stores.create(self._info(key), handed_on)
         except UnsupportedFormat as error:
             self.warn(
                 Code.LEDGER_VERSION_UNSUPPORTED,
@@ -142,10 +145,16 @@ class Owner:
         except (OSError, ValueError) as error:
             self.warn(
                 Code.LEDGER_UNWRITABLE,
-                f"{error}. Tests go on; --resume-failed will know nothing of this run. "
-                "Free the disk, mend the permissions, or name another place with --resilience-dir",
+                f"{'; '.join(map(str, self.stores.troubles)) or error}. Tests go on; --resume-failed will know "
+                "nothing of this run. Free the disk, mend the permissions, or name another place with --resilience-dir",
             )
             return
+        if self.stores.troubles:
+            self._moved = (
+                f"{self.stores.troubles[0]}. So the ledger is in {self.stores.current.root}, where --resume-failed finds "
+                "it. Mend the permissions, or name another place with --resilience-dir"
+            )
+            self.warn(Code.LEDGER_UNWRITABLE, self._moved)
         self.segment = Segment.create(
             self.folder.path,
             "ctl",
@@ -154,11 +163,11 @@ class Owner:
             trouble=self.warn,
         )
         keep = {what: self.settings[f"ledger.keep-{what}"] for what in ("runs", "days", "mb")}
-        prune(self.store, Limits(**keep), now=_now())
+        prune(self.stores.current, Limits(**keep), now=_now())
 
     def _take_over(self, key: str, patience: Patience) -> None:
         try:
-            self.parent = to_resume(self.store, self.wanted or "", key, patience)
+            self.parent = to_resume(self.stores, self.wanted or "", key, patience)
         except CannotResume as error:
             raise pytest.UsageError(str(error)) from None
         except OSError as error:
@@ -197,7 +206,7 @@ class Owner:
         config = self.config
         choice = self.choice_of_chain
         return RunInfo(
-            id=new_run_id(self.started, secrets.token_bytes(8)),
+            id=run_id_after(self.stores.newest_id(), self.started, secrets.token_bytes(8)),
             key=key,
             rootdir=str(config.rootpath),
             invocation_dir=str(config.invocation_params.dir),
@@ -236,8 +245,12 @@ class Owner:
         raise pytest.UsageError(text)
 
     def warn(self, code: Code, text: str) -> None:
-        """Note trouble of ours. Each code is told once, with what came of it first."""
-        self.warnings.setdefault(code, text)
+        """Note trouble of ours. Each code is told once, with what came of it first.
+
+        That the ledger is elsewhere is no loss, and must not hide one.
+        """
+        if self.warnings.setdefault(code, text) == self._moved != text:
+            self.warnings[code] = f"{self._moved}. Later: {text}"
 
     def selected(self, collected: Collected, keys: list[str], copies: int = 1) -> None:
         """Take the selection, and make it durable before the first test begins."""
@@ -401,6 +414,15 @@ class Owner:
 
 _REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
 _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
+
+
+def _stores(config: pytest.Config, settings: Settings) -> Stores:
+    """Where runs are kept. What the user named is never replaced by another place."""
+    stores = [Store(config.rootpath / settings["ledger.dir"])]
+    elsewhere = state_folder(config.rootpath, os.environ)
+    if "ledger.dir" not in settings.sources and elsewhere is not None:
+        stores.append(Store(elsewhere))
+    return Stores(stores)
 
 
 def _of_fate(keys: list[str], fate: str) -> list[TestsSelected]:

@@ -44,8 +44,8 @@ class StoredRun:
 def removable(runs: Sequence[StoredRun], limits: Limits) -> list[str]:
     """The ids of the runs to remove, oldest first; none as long as a limit is not passed clearly.
 
-    Protected are runs that are alive or younger than ten minutes (also by a clock that went back), and of each key
-    the newest run and the newest one that can be resumed.
+    Protected are runs that are alive or begun within ten minutes of now, and of each key the newest run and the newest
+    one that can be resumed. A run that a clock has dated into the future is as old as one of today.
     """
     if not _is_due(runs, limits):
         return []
@@ -81,7 +81,7 @@ def _protected(runs: Sequence[StoredRun]) -> set[str]:
             newest[run.key, False] = run.id
             if run.resumable:
                 newest[run.key, True] = run.id
-    lively = {run.id for run in runs if run.alive or run.seconds < GRACE_SECONDS}
+    lively = {run.id for run in runs if run.alive or abs(run.seconds) < GRACE_SECONDS}
     return lively | set(newest.values())
 
 
@@ -162,6 +162,6 @@ def _sweep(runs: Path, now: float) -> None:
                 remove_tree(name, opened)
             elif name.startswith(_NEW):
                 with suppress(ValueError):
-                    old = now - began_at(name.removeprefix(_NEW)) > GRACE_SECONDS
+                    old = abs(now - began_at(name.removeprefix(_NEW))) > GRACE_SECONDS
                     if old and not RunFolder.is_alive(runs / name):
                         _remove(name, opened)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,18 @@ def new_run_id(now: float, random: bytes) -> str:
     """The id of a run that begins at `now`; of `random` the first eight bytes are used."""
     moment = datetime.fromtimestamp(now, UTC)
     return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z-{random[:8].hex().rjust(16, '0')}"
+
+
+def run_id_after(newest: str, now: float, random: bytes) -> str:
+    """The id of a run that begins at `now` and comes after the run `newest`, which a clock may have dated later.
+
+    So ids tell which run is the newest, whatever clocks did. `newest` is empty when there is no run.
+    """
+    run_id = new_run_id(now, random)
+    if newest and run_id.partition("-")[0] <= newest.partition("-")[0]:
+        with suppress(ValueError, OverflowError):
+            return new_run_id(began_at(newest) + 0.0015, random)
+    return run_id
 
 
 def began_at(run_id: str) -> float:

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -260,20 +260,24 @@ class Store:
         raise NoSuchRun(run_id, tuple(self.run_ids()))
 
     def find(self, prefix: str) -> RunInfo:
-        """The one run whose id, or the random part of whose id, begins like this; a whole id is never ambiguous."""
-        runs = self.runs()
-        found = [info for info in runs if info.id == prefix]
-        if not found:
-            found = [
-                info
-                for info in runs
-                if info.id.startswith(prefix) or info.id.partition("-")[2].startswith(prefix)
-            ]
-        if not found:
-            raise NoSuchRun(prefix, tuple(info.id for info in runs))
-        if len(found) > 1:
-            raise AmbiguousRun(prefix, tuple(info.id for info in found))
-        return found[0]
+        """The one run of that name, see `the_one_called`."""
+        return the_one_called(prefix, self.runs())
+
+
+def the_one_called(prefix: str, runs: Sequence[RunInfo]) -> RunInfo:
+    """The one run whose id, or the random part of whose id, begins like this; a whole id is never ambiguous."""
+    found = [info for info in runs if info.id == prefix]
+    if not found:
+        found = [
+            info
+            for info in runs
+            if info.id.startswith(prefix) or info.id.partition("-")[2].startswith(prefix)
+        ]
+    if not found:
+        raise NoSuchRun(prefix, tuple(info.id for info in runs))
+    if len(found) > 1:
+        raise AmbiguousRun(prefix, tuple(info.id for info in found))
+    return found[0]
 
 
 def lock_of(path: Path, name: str) -> Path:

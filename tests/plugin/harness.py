@@ -43,6 +43,7 @@ _FROM_OUTSIDE = (
     "PYTEST_PLUGINS",
     "PYTEST_XDIST_WORKER",
     "PYTEST_THEME",
+    "XDG_STATE_HOME",
     "CI",
     "BUILD_NUMBER",
     "NO_COLOR",

@@ -69,12 +69,13 @@ def test_damage_is_told_with_its_code(pytester: pytest.Pytester) -> None:
 
 
 def test_a_file_in_place_of_the_ledger_does_not_stop_the_tests(pytester: pytest.Pytester) -> None:
-    batch = Batch(pytester, {"test_it.py": SUITE, ".pytest_resilience": "a file"})
-    run = batch.run("--retries", "1")
+    batch = Batch(pytester, {"test_it.py": SUITE, "ledger": "a file"})
+    named = ("--resilience-dir", "ledger")
+    run = batch.run("--retries", "1", *named)
     assert (run.status, run.outcomes) == (0, {"passed": 1, "flaky": 1})
     assert "WARNING RES402 ledger-unwritable: " in run.text
     batch.forget()
-    run = batch.run("--resume-failed")
+    run = batch.run("--resume-failed", *named)
     assert (run.status, run.outcomes) == (1, {"passed": 1, "failed": 1})
     assert "RES402" in run.text
     # What is not in the ledger cannot be resumed.

@@ -219,6 +219,7 @@ class Batch:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         # Without byte code: a file that changes twice in a second is read anew.
         ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        ours["XDG_STATE_HOME"] = str(self.root.with_name("state"))
         with said.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-c", start, *loaded, *arguments],
