@@ -106,7 +106,11 @@ def to_resume(store: Store | Stores, wanted: str, key: str, patience: Patience =
     for info in reversed(runs):
         if info.key != key or info.id in resumed:
             continue
-        folder = store.folder(info.id)
+        try:
+            folder = store.folder(info.id)
+        except NoSuchRun:
+            # Another session has removed it since: nobody needs it.
+            continue
         _check_quiet(folder, patience)
         past = load(folder)
         if not past.knowledge:

@@ -176,7 +176,8 @@ class Owner:
         if self.parent is None:
             self.warn(
                 Code.RESUME_LEDGER_MISSING,
-                f"no earlier run in {self.settings['ledger.dir']} at {self.config.rootpath}; everything runs",
+                f"no earlier run in {self.settings['ledger.dir']} at {self.config.rootpath}{self._unreadable()}; "
+                "everything runs",
             )
             return
         if self.parent.damage:
@@ -201,6 +202,11 @@ class Owner:
             and not self.is_rehearsal
             and not collecting.is_narrowed(self.config),
         )
+
+    def _unreadable(self) -> str:
+        why = [f"{run_id}: {text}" for run_id, text in self.stores.problems]
+        why += map(str, self.stores.troubles)
+        return f" that can be read ({why[-1]})" if why else ""
 
     def _info(self, key: str) -> RunInfo:
         config = self.config

@@ -30,12 +30,14 @@ def state_folder(rootdir: Path, environ: Mapping[str, str]) -> Path | None:
 class Stores:
     """Several stores as one. The first is where runs belong, the others take them when it cannot.
 
-    A store that cannot be read or written costs its own runs only; `troubles` tells, after any call, what was wrong.
+    A store that cannot be read or written costs its own runs only; `troubles` tells, after any call, what was wrong, and
+    `problems` which runs could not be read and why.
     """
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self.current = stores[0]
         self.troubles: list[OSError] = []
+        self.problems: list[tuple[str, str]] = []
         self._stores = stores
 
     def create(self, info: RunInfo, inherited: Iterable[TestInherited]) -> RunFolder:
@@ -58,11 +60,12 @@ class Stores:
 
     def runs(self) -> list[RunInfo]:
         """The runs of all stores, oldest first. OSError when none can be read, or one is of a newer release."""
-        self.troubles = []
+        self.troubles, self.problems = [], []
         found = []
         for store in self._stores:
             try:
                 found += store.runs()
+                self.problems += store.problems
             except UnsupportedFormat:
                 raise
             except OSError as error:

@@ -231,13 +231,9 @@ class Store:
         found = []
         for run_id in self.run_ids():
             try:
-                info = RunInfo.read(self.folder_of_runs / run_id)
-                if info.id != run_id:
-                    raise BadRun("it is another run")
+                found.append(self._read(run_id))
             except (OSError, BadRun) as error:
                 self.problems.append((run_id, str(error)))
-            else:
-                found.append(info)
         return found
 
     def run_ids(self) -> list[str]:
@@ -254,10 +250,17 @@ class Store:
 
     def folder(self, run_id: str) -> RunFolder:
         """A view of one run. NoSuchRun when there is none, or none that can be read, with exactly this id."""
-        for info in self.runs():
-            if info.id == run_id:
-                return RunFolder(self.folder_of_runs / info.id, info, disk=self._disk)
-        raise NoSuchRun(run_id, tuple(self.run_ids()))
+        ids = self.run_ids()
+        if run_id in ids:
+            with suppress(OSError, BadRun):
+                return RunFolder(self.folder_of_runs / run_id, self._read(run_id), disk=self._disk)
+        raise NoSuchRun(run_id, tuple(ids))
+
+    def _read(self, run_id: str) -> RunInfo:
+        info = RunInfo.read(self.folder_of_runs / run_id)
+        if info.id != run_id:
+            raise BadRun("it is another run")
+        return info
 
     def find(self, prefix: str) -> RunInfo:
         """The one run of that name, see `the_one_called`."""
