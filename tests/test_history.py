@@ -91,8 +91,8 @@ def test_an_owner_that_is_alive_is_not_waited_for(tmp_path: Path) -> None:
     run.release()
 
 
+@pytest.mark.invariant(19)
 def test_a_worker_is_waited_for_and_after_a_second_that_is_said_once(tmp_path: Path) -> None:
-    """Invariant 19."""
     store = Store(tmp_path / "store")
     run = a_run(store)
     run.release()
@@ -118,8 +118,8 @@ def test_a_short_wait_is_not_worth_a_word(tmp_path: Path) -> None:
     assert waiting.said == []
 
 
+@pytest.mark.invariant(19)
 def test_workers_that_do_not_end_are_named_with_what_to_do(tmp_path: Path) -> None:
-    """Invariant 19."""
     store = Store(tmp_path / "store")
     run = a_run(store)
     run.release()
@@ -173,10 +173,11 @@ def test_a_run_that_is_over_is_not_told_of_though_force_was_asked_for(tmp_path: 
     assert waiting.warned == {}
 
 
+@pytest.mark.invariant(18)
 def test_a_leftover_of_a_dead_owner_is_told_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Invariant 18; that such a process is found is for the tests of `holders`."""
+    """That such a process is found is for the tests of `holders`."""
     store = Store(tmp_path / "store")
     run = a_run(store)
     left = Holder(name="owner", process=replace(ME, pid=4711), children=(4712,))

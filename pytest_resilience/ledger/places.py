@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_resilience.core.facts import TestInherited
+from pytest_resilience.core.facts import FileCollected, TestInherited
 from pytest_resilience.ledger.disk import DISK
 from pytest_resilience.ledger.runinfo import RunInfo
 from pytest_resilience.ledger.runs import NoSuchRun, RunFolder, Store, UnsupportedFormat, the_one_called
@@ -40,7 +40,7 @@ class Stores:
         self.problems: list[tuple[str, str]] = []
         self._stores = stores
 
-    def create(self, info: RunInfo, inherited: Iterable[TestInherited]) -> RunFolder:
+    def create(self, info: RunInfo, inherited: Iterable[TestInherited | FileCollected]) -> RunFolder:
         """As a store does, in the first one that is not closed to us, which is the `current` one from then on."""
         self.troubles = []
         facts = list(inherited)

@@ -1,7 +1,4 @@
-"""A clock that jumps a day ahead or back changes neither what is known, nor which run is resumed, nor what is removed.
-
-All of this is invariant 32.
-"""
+"""A clock that jumps a day ahead or back changes neither what is known, nor which run is resumed, nor what is removed."""
 
 import os
 from itertools import permutations
@@ -18,6 +15,8 @@ from pytest_resilience.ledger.retention import DAY, Limits, prune
 from pytest_resilience.ledger.runinfo import RUN_ID, began_at, run_id_after
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
 from pytest_resilience.ledger.segments import Segment
+
+pytestmark = pytest.mark.invariant(32)
 
 NOW = 1_800_000_000.0
 JUMPS = (-DAY, 0.0, DAY)
@@ -87,7 +86,7 @@ def test_what_workers_wrote_means_the_same_whatever_their_clocks_said(
 @pytest.mark.parametrize("made", JUMPS)
 @pytest.mark.parametrize("asked", JUMPS)
 def test_no_clock_removes_a_run_that_is_alive(tmp_path: Path, made: float, asked: float) -> None:
-    """Invariant 21 too: nor the newest that can be resumed."""
+    """Nor the newest that can be resumed."""
     store = Store(tmp_path / "store")
     alive = a_run(store, NOW + made)
     others = [a_run(store, NOW + hour * 3600) for hour in range(5)]

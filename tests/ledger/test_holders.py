@@ -1,4 +1,4 @@
-"""Who keeps a run alive is named; who merely keeps its lock, long after it died, is told from that (invariant 18)."""
+"""Who keeps a run alive is named; who merely keeps its lock, long after it died, is told from that."""
 
 import os
 import signal
@@ -18,6 +18,8 @@ from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, lock_of, ne
 from pytest_resilience.ledger.segments import Segment
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a lock")
+pytestmark = pytest.mark.invariant(18)
+
 ME = Process.here()
 
 

@@ -116,11 +116,11 @@ def a_link(store: Path) -> None:
     store.symlink_to(store.parent / "victim")
 
 
+@pytest.mark.invariant(22, 23)
 @pytest.mark.parametrize("plant", [Path.touch, os.mkfifo, a_link, unsafe_mode, foreign])
 def test_what_stands_in_its_place_or_is_not_safe_is_left_as_it_is(
     tmp_path: Path, plant: Callable[[Path], None]
 ) -> None:
-    """Invariants 22 and 23."""
     first, second, stores = stores_in(tmp_path)
     first.root.parent.mkdir()
     plant(first.root)

@@ -175,8 +175,8 @@ def test_when_there_is_no_place_at_all_both_reasons_are_told(
     assert "will know nothing of this run" in warning
 
 
+@pytest.mark.invariant(23)
 def test_an_unsafe_store_elsewhere_is_not_read(pytester: pytest.Pytester, closing: Closing) -> None:
-    """Invariant 23."""
     batch = Batch(pytester, SUITE)
     closing.number = errno.EROFS
     batch.run()

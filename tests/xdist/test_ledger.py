@@ -73,10 +73,11 @@ def pytest_runtest_logreport(report):
     assert len(batch.begun()) == 50
 
 
+@pytest.mark.invariant(19, 28)
 def test_when_the_controller_is_killed_workers_stop_and_a_resume_has_what_they_finished(
     batch: "Batch",
 ) -> None:
-    """Where they live on (invariant 19): the resume waits for them by itself; only what was in flight runs twice."""
+    """Where they live on: the resume waits for them by itself; only what was in flight runs twice."""
     batch.write({"test_a.py": SUITE, "conftest.py": UNTIED + CONFTEST})
     session = batch.start("-n", "2")
     session.wait_for(*WAITING)
@@ -99,8 +100,9 @@ def test_when_the_controller_is_killed_workers_stop_and_a_resume_has_what_they_f
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+@pytest.mark.invariant(19)
 def test_workers_end_with_their_controller_even_one_that_holds_the_gil(batch: "Batch") -> None:
-    """Only they could keep a resume waiting (invariant 19), such a one for ever."""
+    """Only they could keep a resume waiting, such a one for ever."""
     text = """
 import ctypes, here
 def test_a(): pass
@@ -118,8 +120,9 @@ def test_b():
     assert (said.status, said.outcomes) == (0, {"total": 2, "passed": 1, "carried_over": 1}), said.text
 
 
+@pytest.mark.invariant(19)
 def test_a_resume_says_whom_it_waits_for_and_then_who_is_left(batch: "Batch") -> None:
-    """Of a worker that somebody stopped, for instance; once that is gone the run is resumed (invariant 19)."""
+    """Of a worker that somebody stopped, for instance; once that is gone the run is resumed."""
     batch.write({"test_a.py": SUITE, "conftest.py": UNTIED + CONFTEST + HASTY})
     session = batch.start("-n", "2")
     session.wait_for(*WAITING)
@@ -162,3 +165,26 @@ def test_with_dist_each_the_ledger_knows_how_often_a_test_runs(batch: "Batch") -
     batch.write({"test_a.py": "def test(): pass\n"})
     assert batch.run("-n", "2", "--dist", "each").outcomes == {"total": 1, "passed": 1}
     assert batch.last.run.copies == 2
+
+
+@pytest.mark.invariant(14)
+def test_the_trouble_of_workers_is_told_once_and_changes_nothing_else(batch: "Batch") -> None:
+    """Each of them meets it, and none has a terminal."""
+    full = """
+import errno, os
+from pytest_resilience.ledger.disk import Disk
+
+def refuse(disk, fd, data):
+    raise OSError(errno.ENOSPC, "no space left")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    Disk.append = refuse
+"""
+    text = "import pytest\n@pytest.mark.parametrize('n', range(8))\ndef test(n): assert n\n"
+    batch.write({"conftest.py": full, "test_a.py": text})
+    said = batch.run("-n", "2")
+    assert (said.status, said.outcomes) == (1, {"total": 8, "passed": 7, "failed": 1}), said.text
+    warnings = [line for line in said.text.splitlines() if line.startswith("WARNING ")]
+    assert len(warnings) == 1, said.text
+    assert warnings[0].startswith("WARNING RES402 ledger-unwritable: no space left (")
+    assert warnings[0].endswith(("(gw0)", "(gw1)"))
