@@ -14,11 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal, Protocol
 
 from pytest_resilience.core.facts import TestFinished, TestInherited
 from pytest_resilience.core.outcomes import Outcome
@@ -28,9 +28,9 @@ from pytest_resilience.ledger.reading import facts_of
 from pytest_resilience.ledger.runs import Store
 
 from ..process.sessions import Said
-from .suite import Line, Suite
+from .suite import Line, Moment, Suite, all_kinds
 
-Target = Literal["group", "controller", "worker"]
+Target = Literal["group", "controller", "worker", "all but one"]
 
 BEGIN = "pytest"
 RESUME = "pytest --resume-failed"
@@ -40,8 +40,17 @@ SECONDS = 90.0
 MOST_RESUMES = 6
 # What no session may ever say, whatever was done to those before it.
 NEVER = ("INTERNALERROR", "Traceback (most recent call last)", "RES402", "RES406", "RES901")
-# But for this: a fixture that fails when an interrupted pytest takes it down ends the process with a traceback.
+# Where a process is after the first interrupt: the one that the user started, and a worker.
+INTERRUPTED = ("interrupted", ""), ("interrupted", "worker")
+# But for these. A fixture that fails when an interrupted pytest takes it down ends the process with a traceback.
 LEAKY = "AssertionError: no teardown"
+# pytest ends with one too when it is interrupted while it handles the first interrupt, or while it ends.
+PYTESTS_OWN = ("\nKeyboardInterrupt\n", "\nInterrupted: SIG")
+# And xdist with an error of its own when a worker does not tell that it was interrupted.
+XDISTS_OWN = "worker_workerfinished\nINTERNALERROR>     assert not crashitem"
+
+# For all sessions, and nobody else: what a kill leaves there of a file is not for other runs.
+_BYTECODE = tempfile.TemporaryDirectory(prefix="bytecode-")
 
 # Whoever starts us may have Ctrl-C ignored, and that is inherited; a user's terminal does not do so.
 _SHELL = """
@@ -57,26 +66,75 @@ class Kill:
 
     With `at` that is the moment at which the line of this kind and about this test or file is put on record: the
     process that wrote it waits there, however slow we are, and is the worker that is meant. Without, it is as soon as
-    there are `after` lines; the session may be further by then, or over.
+    there are `after` lines; the session may be further by then, or over. Of all but one the one that is spared is
+    the controller (0) or a worker, in the order of their starts. Sent a second time it comes after the first has
+    interrupted pytest.
     """
 
     target: Target = "group"
     number: signal.Signals = signal.SIGKILL
-    at: tuple[str, str] | None = None
+    at: Moment | None = None
     after: int = 1
+    spared: int = 0
+    is_twice: bool = False
 
     def __str__(self) -> str:
         moment = " ".join(self.at) if self.at is not None else f"{self.after} lines"
-        return f"{self.number.name} to the {self.target} after {moment}"
+        who = f"all but process {self.spared}" if self.target == "all but one" else f"the {self.target}"
+        return f"{self.number.name}{' twice' * self.is_twice} to {who} after {moment}"
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Where processes wait for it."""
+        return ((self.at,) if self.at is not None else ()) + (INTERRUPTED if self.is_twice else ())
+
+
+class Process(Protocol):
+    """A process that was started."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit status, negative for a signal, or None as long as it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status. subprocess.TimeoutExpired when it takes longer."""
+
+
+# How a command is run: in a folder, with an environment, and with a file for what it says.
+Launch = Callable[[str, Path, dict[str, str], BinaryIO], Process]
+
+
+def launched(command: str, folder: Path, environment: dict[str, str], output: BinaryIO) -> Process:
+    """Run a command by a shell."""
+    return subprocess.Popen(
+        [sys.executable, "-ISc", _SHELL, command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 class Session:
     """A command as it is typed in the folder of a suite. It leads a process group of its own."""
 
-    def __init__(self, suite: Suite, command: str, number: int) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        command: str,
+        number: int,
+        workers: int = 0,
+        *,
+        step: str = "",
+        launch: Launch = launched,
+    ) -> None:
         self.command = command
         self.number = number
         self.killed: Kill | None = None
+        self._workers = workers
         self._suite = suite
         self._truth = suite.truth()
         self._lines: list[Line] = []
@@ -85,20 +143,14 @@ class Session:
         ours = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": _BYTECODE.name,
             "COLUMNS": "200",
             "WITNESS_SESSION": str(number),
+            **({"WITNESS_STEP": step} if step else {}),
         }
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-ISc", _SHELL, command],
-                cwd=suite.root,
-                env=inherited | ours,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = launch(command, suite.root, inherited | ours, output)
         self.pid = self._process.pid
 
     def __str__(self) -> str:
@@ -114,7 +166,12 @@ class Session:
         """The tests, or files, of which there are lines of these kinds."""
         return {line.about for line in self.lines if line.what in kinds}
 
-    def wait_for(self, after: int, at: tuple[str, str] | None = None) -> Line | None:
+    @property
+    def status(self) -> int | None:
+        """Its exit status, None as long as it runs."""
+        return self._process.poll()
+
+    def wait_for(self, after: int, at: Moment | None = None) -> Line | None:
         """Wait until there are so many lines, or one about this, on record: the last one; None when it ended before."""
         deadline = time.monotonic() + SECONDS
         while True:
@@ -132,31 +189,58 @@ class Session:
         line = self.wait_for(kill.after, kill.at)
         if line is None:
             return False
+        reached = []
         try:
-            match kill.target:
-                case "group":
-                    os.killpg(self.pid, kill.number)
-                case "controller":
-                    os.kill(self.pid, kill.number)
-                case "worker":
-                    os.kill(line.pid if kill.at is not None else self._worker(), kill.number)
-            if kill.number is signal.SIGKILL and kill.target != "worker":
+            reached = self._send(kill, line)
+            if reached and kill.is_twice:
+                self.wait_for(1, INTERRUPTED[self.pid not in reached])
+                self._send(kill, line)
+            if kill.number is signal.SIGKILL and self.pid in reached:
                 # What waited for this finds its controller gone.
                 self._process.wait(SECONDS)
-        except ProcessLookupError:
-            return False
         finally:
             self._suite.let_go(self.number)
-        self.killed = kill
-        return True
+        self.killed = kill if reached else None
+        return bool(reached)
 
-    def _worker(self) -> int:
+    def _send(self, kill: Kill, line: Line) -> list[int]:
+        """Send the signal; to whom it went."""
+        match kill.target:
+            case "group":
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid, kill.number)
+                    return [self.pid]
+                return []
+            case "controller":
+                chosen = [self.pid]
+            case "worker":
+                chosen = [line.pid] if kill.at is not None else self._worker()
+            case "all but one":
+                chosen = self._processes()
+                del chosen[kill.spared]
+        reached = []
+        for pid in chosen:
+            with suppress(ProcessLookupError):
+                os.kill(pid, kill.number)
+                reached.append(pid)
+        return reached
+
+    def _processes(self) -> list[int]:
+        """The process that was started, then its workers, once they are there."""
+        deadline = time.monotonic() + SECONDS
+        while True:
+            workers = [line.pid for line in self.lines if line.what == "opened" and line.pid != self.pid]
+            if len(workers) >= self._workers:
+                return [self.pid, *workers]
+            assert self.status is None, f"{self} ended before its workers were there"
+            assert time.monotonic() < deadline, f"{self} hangs: {self.text}"
+            time.sleep(0.001)
+
+    def _worker(self) -> list[int]:
         """A worker that runs a test at this moment, or did a moment ago."""
         workers = [line for line in self.lines if line.pid != self.pid]
-        busy = {line.pid: line.what == "start" for line in workers}
-        if not busy:
-            raise ProcessLookupError
-        return max(busy, key=lambda pid: busy[pid])
+        busy = {line.pid: line.what in ("start", "call", "teardown") for line in workers}
+        return sorted(busy, key=lambda pid: busy[pid])[-1:]
 
     def ended(self) -> Said:
         """What it said, once it has ended. Workers that outlive their controller are not waited for."""
@@ -164,6 +248,8 @@ class Session:
             status = self._process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self} hangs: {self.text}") from None
+        if self.killed is None and status == -signal.SIGKILL:
+            self.killed = Kill()  # by itself
         return Said(status, self.text)
 
     @property
@@ -189,7 +275,7 @@ class Session:
 
     def clear(self) -> None:
         """Leave nothing of it running."""
-        if self._process.poll() is None or (self.killed is not None and self.killed.target == "controller"):
+        if self.status is None or (self.killed is not None and self.killed.target != "group"):
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -248,21 +334,23 @@ class Chain:
 
     suite: Suite
     workers: int = 0
+    launch: Launch = launched
     sessions: list[Session] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)
 
-    def start(self, command: str, at: tuple[str, str] | None = None) -> Session:
-        """Start a session, which waits `at` a moment if one is given; see `Kill`."""
+    def start(self, command: str, *moments: Moment, step: str = "") -> Session:
+        """Start a session, which waits at these moments, see `Kill`, or kills itself, see `steps`."""
         number = len(self.sessions) + 1
-        if at is not None:
-            self.suite.hold(number, at)
-        self.sessions.append(Session(self.suite, command, number))
+        if moments:
+            self.suite.hold(number, *moments)
+        session = Session(self.suite, command, number, self.workers, step=step, launch=self.launch)
+        self.sessions.append(session)
         return self.sessions[-1]
 
-    def run(self, command: str, kill: Kill | None = None) -> Said:
+    def run(self, command: str, kill: Kill | None = None, *, step: str = "") -> Said:
         """Run a session to its end, which may be the kill."""
-        session = self.start(command, kill.at if kill is not None else None)
+        session = self.start(command, *(kill.moments if kill is not None else ()), step=step)
         if kill is not None:
             session.kill(kill)
         said = session.ended()
@@ -272,7 +360,11 @@ class Chain:
         return said
 
     def _check_said(self, session: Session, said: Said) -> None:
-        text = said.text if LEAKY not in said.text else said.text.partition("Traceback")[0]
+        text = said.text
+        if session.killed is not None and any(one in text for one in (LEAKY, *PYTESTS_OWN)):
+            text = text.partition("Traceback")[0]
+        if session.killed is not None and session.killed.is_twice and XDISTS_OWN in text:
+            text = text.partition("INTERNALERROR")[0]
         self.wrong += [f"{session} said {one}" for one in NEVER if one in text]
         counts = dict(said.outcomes)
         total = counts.pop("total", 0)
@@ -318,6 +410,7 @@ class Chain:
         for at, session in enumerate(self.sessions):
             later = [other.about("start") for other in self.sessions[at + 1 :]]
             self._check_repeated(session, set().union(*later), expected.bad)
+            self._check_zero(session, expected)
 
     def check_outcomes(self, wanted: dict[str, Outcome], but_for: Sequence[str] | set[str] = ()) -> None:
         """Compare the last outcomes with others."""
@@ -327,6 +420,15 @@ class Chain:
                 self.wrong.append(
                     f"after session {len(self.sessions)} {key} is {found.get(key)}, not {wanted.get(key)}"
                 )
+
+    def _check_zero(self, session: Session, expected: Expected) -> None:
+        """A session that exits with 0 knows all tests, and each of them as good."""
+        past = session.past if session.status == 0 else None
+        if past is not None:
+            good = {one.key for one in past.knowledge if one.outcome.is_good}
+            missing = sorted(expected.whole.keys() - good)
+            self.figures.zeros += bool(missing)
+            self.wrong += [f"{session} exited with 0 and does not know as good: {key}" for key in missing]
 
     def _check_repeated(self, session: Session, later: set[str], bad: set[str]) -> None:
         known = session.known_as_good()
@@ -357,9 +459,9 @@ class Chain:
             session.clear()
 
 
-def uninterrupted(suite: Suite) -> Expected:
+def uninterrupted(suite: Suite, launch: Launch = launched) -> Expected:
     """What becomes of a suite that nobody kills."""
-    chain = Chain(suite)
+    chain = Chain(suite, launch=launch)
     command = typed_next(chain.run(BEGIN))
     broken, lines = chain.outcomes(), len(chain.sessions[0].lines)
     suite.repair()
@@ -381,14 +483,20 @@ def drive(suite: Suite, kills: Sequence[Kill], expected: Expected, workers: int 
         command = _resume_until(chain, command, expected.bad)
         chain.check_outcomes(expected.broken, but_for=chain.held())
         suite.repair()
-        _resume_until(chain, command, set())
-        said = chain.run(RESUME)
-        if said.status != 0 or chain.sessions[-1].about("start"):
-            chain.wrong.append(f"nothing was left, but the exit status is {said.status}: {said.text}")
-        chain.check(expected)
+        resume_to_the_end(chain, command, expected)
     finally:
         chain.clear()
     return chain
+
+
+def resume_to_the_end(chain: Chain, command: str, expected: Expected, *, once_more: bool = True) -> None:
+    """Resume until nothing is left, then once more, which does nothing; and check all that the sessions did."""
+    _resume_until(chain, command, set())
+    if once_more:
+        said = chain.run(f"{RESUME} -n 0" if chain.workers else RESUME)
+        if said.status != 0 or chain.sessions[-1].about("start"):
+            chain.wrong.append(f"nothing was left, but the exit status is {said.status}: {said.text}")
+    chain.check(expected)
 
 
 def _resume_until(chain: Chain, command: str, bad: set[str]) -> str:
@@ -428,7 +536,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
 
     def made(name: str) -> Suite:
-        return Suite(folder / name, addopts, files=chosen.files, size=chosen.size)
+        return Suite(folder / name, addopts, all_kinds(chosen.files, chosen.size))
 
     expected = uninterrupted(made("alone"))
     print(f"{len(expected.broken)} tests, of which {len(expected.bad)} fail until they are repaired")

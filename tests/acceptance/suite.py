@@ -1,12 +1,18 @@
 """A suite that is made to be killed: apart from the ledger, its tests themselves put on record what they did."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_resilience.ledger.runs import RunInfo, Store, new_run_id
+
 from ..process.sessions import UNTIED
+
+# A kind of line, and what it is about.
+Moment = tuple[str, str]
 
 # One write a line, to a file that is only ever appended to: whatever dies, a line that was written stays. A kill can tear
 # the write that is under way, so each line begins with a newline: the torn one then costs no other.
@@ -26,12 +32,12 @@ def note(what, about=""):
     wait_while_held(f"{what} {about}")
 
 def wait_while_held(moment):
-    "Whoever kills this session wants it here and nowhere else; a minute is more than it ever needs."
+    "Whoever kills this session wants it here and nowhere else; a minute is more than that ever needs."
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             with open(os.path.join(HERE, f"hold-{SESSION}"), encoding="utf-8") as file:
-                if file.read() != moment:
+                if moment not in file.read().split("\\n"):
                     return
         except FileNotFoundError:
             return
@@ -53,13 +59,38 @@ def nth_time(name):
 """
 
 _CONFTEST = """
-import time, zlib
+import functools, os, time, zlib
 import pytest
+from pytest_resilience.ledger.disk import Disk
+from steps import end_at
 from witness import note
+
+# Who this is: empty for the process that the user started.
+WHO = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+def noting(call, begin, what):
+    "The call of the disk, of which a line tells when it is about a file whose name begins like this."
+    @functools.wraps(call)
+    def noted(self, name, folder):
+        if name.startswith(begin):
+            note(what)
+        return call(self, name, folder)
+    return noted
+
+Disk.open_new = noting(Disk.open_new, ".new-carry", "carry")
+Disk.open_folder_in = noting(Disk.open_folder_in, ".trash-", "prune")
 
 def plain(nodeid):
     "Without the group that xdist may put behind it."
     return nodeid.removesuffix("@together")
+
+# "gw0 17 after": who is to end at which call of the ledger, and how; no name is that of the first process.
+step = os.environ.get("WITNESS_STEP", "").split(" ")
+if len(step) == 3 and step[0] == WHO:
+    end_at(int(step[1]), step[2], lambda name: note("step", name))
+
+# The tests that run in this process.
+ran = set()
 
 class Reports:
     "What the process that the user started was told of."
@@ -79,30 +110,79 @@ def pytest_configure(config):
         config.pluginmanager.register(Reports())
 
 def pytest_sessionstart():
-    note("opened")
+    note("opened", WHO)
 
 def pytest_sessionfinish():
-    note("closing")
+    note("closing", WHO)
+
+def pytest_keyboard_interrupt():
+    note("interrupted", WHO and "worker")
 
 def pytest_pycollect_makemodule(module_path):
     note("import", module_path.name)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
+    ran.add(item.nodeid)
     note("start", plain(item.nodeid))
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item):
+    note("teardown", plain(item.nodeid))
     try:
         return (yield)
     finally:
         note("finish", plain(item.nodeid))
 
+def pytest_runtest_logfinish(nodeid):
+    if nodeid in ran:
+        note("between", plain(nodeid))
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item):
-    # From 0 to 15 ms, always the same for the same test.
-    time.sleep(zlib.crc32(item.name.encode("utf-8", "replace")) % 16 / 1000)
+    note("call", plain(item.nodeid))
+    # From 0 to 15 ms, always the same for the same test, so that kills find something in flight.
+    "WITNESS_STEP" in os.environ or time.sleep(zlib.crc32(item.name.encode("utf-8", "replace")) % 16 / 1000)
 """
+
+_FEW = {
+    "test_few.py": """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_few(number):
+    assert number >= 0
+""",
+    "test_few_kinds.py": """
+import pytest
+from witness import is_repaired, nth_time
+
+@pytest.fixture
+def broken():
+    assert is_repaired(), "no setup"
+
+def test_fails():
+    assert is_repaired()
+def test_setup_fails(broken):
+    pass
+@pytest.mark.flaky(retries=2)
+def test_flaky():
+    assert nth_time("call") > 2
+def test_skips():
+    pytest.skip("not now")
+@pytest.mark.xfail
+def test_expected():
+    assert 0
+""",
+    "test_few_grouped.py": """
+import pytest
+
+@pytest.mark.xdist_group("together")
+@pytest.mark.parametrize("number", range(3))
+def test_grouped(number):
+    pass
+""",
+}
 
 _PLAIN = """
 import pytest
@@ -200,6 +280,18 @@ class Line:
     about: str
 
 
+def all_kinds(files: int = 3, size: int = 8) -> dict[str, str]:
+    """Tests of every kind and with every odd name, in files of which so many are plain and of this size."""
+    plain = {f"test_plain_{number}.py": _PLAIN.format(size=size) for number in range(files)}
+    return {**plain, "test_kinds.py": _KINDS, "deeper/test_odd.py": _ODD}
+
+
+def few(files: int = 1) -> dict[str, str]:
+    """12 tests of the kinds that matter most in three files, and 4 more in each further file."""
+    more = {f"test_few_{number}.py": _FEW["test_few.py"] for number in range(1, files)}
+    return {**_FEW, **more}
+
+
 class Suite:
     """A folder with a suite in several files, and with all that its sessions leave.
 
@@ -207,7 +299,7 @@ class Suite:
     fail until `repair` is called.
     """
 
-    def __init__(self, root: Path, addopts: str = "", *, files: int = 3, size: int = 8) -> None:
+    def __init__(self, root: Path, addopts: str = "", texts: Mapping[str, str] | None = None) -> None:
         self.root = root
         (root / "counters").mkdir(parents=True)
         markers = "markers =\n    xdist_group: which tests run on one worker\n"
@@ -215,11 +307,10 @@ class Suite:
             "pytest.ini", f"[pytest]\naddopts = -p resilience -p no:cacheprovider {addopts}\n{markers}"
         )
         self._write("witness.py", _WITNESS)
+        self._write("steps.py", Path(__file__).with_name("steps.py").read_text("utf-8"))
         self._write("conftest.py", _CONFTEST)
-        for number in range(files):
-            self._write(f"test_plain_{number}.py", _PLAIN.format(size=size))
-        self._write("test_kinds.py", _KINDS)
-        self._write("deeper/test_odd.py", _ODD)
+        for path, text in (all_kinds() if texts is None else texts).items():
+            self._write(path, text)
 
     def _write(self, path: str, text: str) -> None:
         file = self.root / path
@@ -230,13 +321,22 @@ class Suite:
     def ledger(self) -> Path:
         return self.root / ".pytest_resilience"
 
-    def hold(self, session: int, moment: tuple[str, str]) -> None:
-        """Let the process of a session that puts this kind of line about this on record wait there, until `let_go`."""
-        (self.root / f"hold-{session}").write_text(" ".join(moment), "utf-8")
+    def hold(self, session: int, *moments: Moment) -> None:
+        """Let processes of a session that put such a kind of line about this on record wait there, until `let_go`."""
+        (self.root / f"hold-{session}").write_text("\n".join(map(" ".join, moments)), "utf-8")
 
     def let_go(self, session: int) -> None:
         """Let it go on."""
         (self.root / f"hold-{session}").unlink(missing_ok=True)
+
+    def age(self, runs: int) -> None:
+        """Put so many runs of long ago into the ledger, of which only one is kept from now on."""
+        self._write("pyproject.toml", "[tool.resilience.ledger]\nkeep-runs = 1\n")
+        store = Store(self.ledger)
+        for number in range(runs):
+            began = time.time() - 3600.0 * (runs - number)
+            info = RunInfo(id=new_run_id(began, bytes(8)), key="of long ago", rootdir=str(self.root))
+            store.create(info).release()
 
     def repair(self) -> None:
         """Mend what its failing tests depend on; no test file changes."""
