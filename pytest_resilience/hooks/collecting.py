@@ -10,18 +10,24 @@ import pytest
 
 from pytest_resilience import __version__
 
-# Options that have no part in which tests a file has. Any other, of whichever plugin, is taken to have one.
+# Options of pytest and of well-known plugins that have no part in which tests a file has. Any other is taken to have one.
 _HARMLESS_WORDS = (
     "basetemp cacheclear cacheshow capture code_highlight collectonly color continue_on_collection_errors "
-    "debug disable_warnings dist distload failedfirst file_or_dir fold_skipped force_reruns "
-    "force_short_summary fulltrace help inifilename junitprefix looponfail loadscopereorder "
-    "logger_disable max_suite_reruns max_warnings maxfail maxprocesses maxschedchunk maxworkerrestart "
-    "newfirst no_header no_summary numprocesses only_rerun pastebin plugins px quiet reportchars rootdir "
-    "rsyncdir rsyncignore session_timeout setupshow showcapture showlocals tbstyle testrunuid trace "
-    "traceconfig tx usepdb usepdb_cls verbose version xfail_tb xmlpath"
+    "cov_append cov_branch cov_config cov_context cov_fail_under cov_precision cov_report cov_source "
+    "debug disable_warnings dist distload durations durations_min failedfirst file_or_dir fold_skipped "
+    "force_reruns force_short_summary fulltrace help inifilename junitprefix loadscopereorder "
+    "log_auto_indent log_cli_date_format log_cli_format log_cli_level log_date_format log_file "
+    "log_file_date_format log_file_format log_file_level log_file_mode log_format log_level "
+    "logger_disable looponfail max_suite_reruns max_warnings maxfail maxprocesses maxschedchunk "
+    "maxworkerrestart newfirst no_cov no_cov_on_fail no_header no_summary numprocesses only_rerun "
+    "pastebin plugins px quiet random_order random_order_bucket random_order_seed randomly_reorganize "
+    "randomly_reset_seed randomly_seed reportchars rerun_except rerun_exclude_path rerun_show_tracebacks "
+    "reruns reruns_delay reruns_delay_backoff_factor reruns_mode rootdir rsyncdir rsyncignore "
+    "session_timeout setupshow showcapture showlocals tbstyle testrunuid timeout "
+    "timeout_disable_debugger_detection timeout_method trace traceconfig tx usepdb usepdb_cls verbose "
+    "version xfail_tb xmlpath"
 )
 _HARMLESS = frozenset(_HARMLESS_WORDS.split())
-_HARMLESS_FAMILIES = ("resilience_", "rerun", "timeout", "log_", "durations", "cov", "no_cov", "random")
 # These leave tests out, see `is_narrowed`.
 _NARROWING = frozenset(
     {"keyword", "markexpr", "deselect", "lf", "stepwise", "stepwise_skip", "stepwise_reset"}
@@ -33,8 +39,8 @@ _OF_NO_MATTER = frozenset({"pytest_resilience", "xdist"})
 def how(config: pytest.Config) -> str:
     """A digest of all that decides which tests a file has, the file and its conftests left out.
 
-    That is: pytest and Python, the plugins with their versions or contents, the configuration file, and every option that is not
-    known to be harmless. Empty when it cannot be known.
+    That is: pytest and Python, the plugins with their versions or contents, the configuration file, and every option
+    that is not known to be harmless. Empty when it cannot be known.
     """
     total = blake2b(digest_size=8)
     try:
@@ -71,5 +77,5 @@ def _plugins(config: pytest.Config) -> Iterator[str]:
 
 def _options(config: pytest.Config) -> Iterator[str]:
     for name, value in sorted(vars(config.option).items()):
-        if name not in _HARMLESS | _NARROWING and not name.startswith(_HARMLESS_FAMILIES):
+        if name not in _HARMLESS | _NARROWING and not name.startswith("resilience_"):
             yield f"{name}={value!r}"

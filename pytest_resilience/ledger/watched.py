@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b, file_digest
+from hashlib import blake2b
 from itertools import takewhile
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def watched(rootdir: Path, globs: Sequence[str], left_out: Path | None = None) -
         found = {name: what for start in {_start(glob) for glob in globs} for name, what in root.below(start)}
         for name in sorted(filter(fits, found)):
             total.update(os.fsencode(f"{name}\0"))
-            total.update(found[name] or _content(rootdir / name))
+            total.update(found[name] or blake2b((rootdir / name).read_bytes(), digest_size=16).digest())
     except (OSError, ValueError):
         return None
     return total.digest()
@@ -38,11 +38,6 @@ def _start(glob: str) -> str:
     """The folder, or the file, that holds all that the glob can fit."""
     parts = glob.removeprefix("./").rstrip("/").split("/")
     return "/".join(takewhile(lambda part: not set(part) & set("*?"), parts))
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file_digest(file, lambda: blake2b(digest_size=16)).digest()
 
 
 class _Root:

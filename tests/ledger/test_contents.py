@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -136,30 +135,35 @@ def test_a_pipe_is_not_waited_for(root: Path) -> None:
 def test_where_something_that_is_watched_cannot_be_read_nothing_is_known(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, mode: str = "r") -> None:
-        raise PermissionError(13, "no", str(path))
+    read_bytes = Path.read_bytes
 
-    monkeypatch.setattr(Path, "open", refuse)
+    def refuse(path: Path) -> bytes:
+        if path.name == "b.txt":
+            raise PermissionError(13, "no", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     assert digest(root, *GLOBS) == ""
+    assert digest(root, "src/*.py") != ""
 
 
 def test_what_is_watched_is_read_once_and_only_if_there_is_a_test(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[Path] = []
-    opened = Path.open
+    read: list[str] = []
+    read_bytes = Path.read_bytes
 
-    def noted(path: Path, *args: Any, **more: Any) -> Any:
-        read.append(path.relative_to(root))
-        return opened(path, *args, **more)
+    def noted(path: Path) -> bytes:
+        read.append(path.relative_to(root).as_posix())
+        return read_bytes(path)
 
     for number in range(3):
         write(root / f"tests/test_{number}.py", "")
-    monkeypatch.setattr(Path, "open", noted)
+    monkeypatch.setattr(Path, "read_bytes", noted)
     contents = Contents(root, GLOBS)
     assert not read
     assert len({contents.digest(f"tests/test_{number}.py") for number in range(3)}) == 1
-    assert [str(path) for path in read if path.parts[0] == "src"] == ["src/a.py", "src/deep/b.txt"]
+    assert [path for path in read if path.startswith("src/")] == ["src/a.py", "src/deep/b.txt"]
 
 
 @pytest.mark.parametrize("file", ["", "nosuch.py", "tests", "/etc/passwd"])

@@ -288,10 +288,10 @@ def test_a_file_that_changed_while_only_some_of_it_ran_is_not_known_whole(pytest
 
 
 @pytest.mark.parametrize(
-    "flag", ["--doctest-modules", "--import-mode=importlib", "-o python_functions=test", "--ours"]
+    "flag", ["--doctest-modules", "--import-mode=importlib", "-o python_functions=test", "--random-cases"]
 )
 def test_other_options_can_mean_other_tests(pytester: pytest.Pytester, flag: str) -> None:
-    conftest = "def pytest_addoption(parser): parser.addoption('--ours', action='store_true')"
+    conftest = "def pytest_addoption(parser): parser.addoption('--random-cases', action='store_true')"
     batch = made(
         pytester,
         {"test_done.py": f'{PLAIN}def f():\n    """\n    >>> 1\n    1\n    """\n', "conftest.py": conftest},
