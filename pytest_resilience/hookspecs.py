@@ -42,3 +42,16 @@ def pytest_resilience_attempt_finished(
     :param error: the exception that it failed with, None where there is none.
     :param is_final: whether no further attempt follows.
     """
+
+
+def pytest_resilience_redact(text: str) -> str | None:
+    """Take out of a text what must not be in the ledger.
+
+    Called with node ids, messages, reasons and arguments, after tokens, values of secret-looking variables and patterns
+    were taken out; in each process, and of every implementation. An answer that is not a text with ``***`` in the place
+    of each secret, or that is itself answered with something else, and an error, drop the whole text: it is told of at the
+    end of the session.
+
+    :param text: what is to be written.
+    :returns: the text without the secret; None, or the text itself, where there is none.
+    """

@@ -226,11 +226,17 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
         return
     serial = Serial(owner, terminal)
     policies = Policies(config, settings, serial.refuse)
-    selection = Selection(lambda: Orders.of(owner.plan), config.rootpath, serial.collected)
+    selection = Selection(lambda: Orders.of(owner.plan), config.rootpath, serial.collected, owner.redactor)
     register(policies, "resilience-policies")
     register(selection, "resilience-selection")
     attempts = Attempts(
-        config, serial, policies.of, selection.key_of, Alone(), retries_off=settings.retries_off
+        config,
+        serial,
+        policies.of,
+        selection.key_of,
+        Alone(),
+        owner.redactor,
+        retries_off=settings.retries_off,
     )
     register(attempts, "resilience-attempts")
     if rivals:
@@ -273,7 +279,7 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     settings = Settings.from_plain(orders["settings"])
     policies = Policies(config, settings, worker.refuse)
     plan = Orders.from_plain(orders["plan"])
-    selection = Selection(lambda: plan, config.rootpath, worker.collected)
+    selection = Selection(lambda: plan, config.rootpath, worker.collected, worker.redactor)
     register = config.pluginmanager.register
     register(worker, "resilience-worker")
     register(Signals(is_worker=True), "resilience-signals")
@@ -282,7 +288,13 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     handover = Handover(config, orders["mode"], policies.of, selection.key_of)
     register(handover, "resilience-handover")
     attempts = Attempts(
-        config, worker, policies.of, selection.key_of, handover, retries_off=settings.retries_off
+        config,
+        worker,
+        policies.of,
+        selection.key_of,
+        handover,
+        worker.redactor,
+        retries_off=settings.retries_off,
     )
     register(attempts, "resilience-attempts")
     rivals = loaded(config)

@@ -19,18 +19,18 @@ ROOT = Path(pytest_resilience.__file__).parent
 RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
     {
-        "core": "__init__ budget codes errors facts fingerprints globs keys layers outcomes resume retry run "
+        "core": "__init__ budget codes errors facts fingerprints globs keys layers outcomes redaction resume retry run "
         "shares thresholds tolerance vocabularies whole"
     },
     {
-        "ledger": "__init__ contents disk final forks holders lines locks machine members places reading retention "
+        "ledger": "__init__ contents disk final forks holders lines locks machine members places reading redaction retention "
         "runinfo runs segments sizes watched",
         "reports": "__init__ summary",
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ allowance attempt attempts choice collecting conditions deferred explain handover inquiry "
-        "internals journal lifeline listeners owner policies redistribution repeated rerunfailures rescheduling rivals "
+        "internals journal lifeline listeners owner policies redaction redistribution repeated rerunfailures rescheduling rivals "
         "selection serial session signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals"
     },
     {"plugin": ""},

@@ -174,6 +174,13 @@ class Code(Enum):
         "another plugin that retries tests is active",
         ("disable_plugin",),
     )
+    SECRET_REDACTED = Problem(
+        "RES803",
+        "secret-redacted",
+        "info",
+        "what looks like a secret is not in the ledger",
+        ("rotate_secret",),
+    )
     INTERNAL_ERROR = Problem(
         "RES901", "internal-error", "warning", "our own machinery failed", ("report_bug",)
     )

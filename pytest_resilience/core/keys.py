@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Collection, Iterable
 
+from pytest_resilience.core.redaction import MARK, is_redacted
+
 _OCCURRENCE = re.compile(r" #\d+\Z")
 
 
@@ -35,16 +37,23 @@ def is_repeated(key: str) -> bool:
 
 
 def is_gone(
-    key: str, collected: Collection[str], present: Collection[str], file_exists: Callable[[str], bool]
+    key: str,
+    collected: Collection[str],
+    present: Collection[str],
+    file_exists: Callable[[str], bool],
+    runs: Collection[str] = (),
 ) -> bool:
     """Whether the test exists no more, as far as today's collection can tell.
 
     `collected` holds the node ids of the collectors (files, classes) that were collected without an error, `present`
     the node ids of all that they yielded. Where the collection did not look, the test is not gone: in doubt it stays.
     That includes the second test with an id: what was yielded says that there is one, not how many.
+
+    A redacted key stands for whatever begins as it does up to the mark. It is gone once all that does is among `runs`,
+    the node ids that run today: then so does the test, if it exists.
     """
     file = file_of(key)
-    if not file:
+    if not file or is_redacted(file):
         return False
     if not file_exists(file):
         return True
@@ -56,6 +65,11 @@ def is_gone(
         if parent not in collected:
             return False
         if child not in present and _OCCURRENCE.sub("", child) not in present:
-            return True
+            return not is_redacted(child) or all(one in runs for one in _like(child, present))
         parent = child
     return False
+
+
+def _like(key: str, present: Iterable[str]) -> Iterable[str]:
+    beginning = key.partition(MARK)[0]
+    return (one for one in present if one.startswith(beginning))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pytest_resilience.core.facts import FileCollected, TestInherited
 from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.redaction import is_redacted
 from pytest_resilience.core.run import Run
 
 DEATHS_BEFORE_HELD = 2
@@ -31,17 +32,20 @@ def decide(known: TestInherited | None, digest: str, *, named: bool, stale: Stal
 
     `known` is what the chain knows of it, None for a new test; `digest` is the content of its files today, empty
     when unknown; `named` says that the command line names the test itself. Everything that is not known to be
-    finally good runs. So does, whatever `stale` says, a test of which nobody knows whether its files changed.
+    finally good runs. So does, whatever `stale` says, a test of which nobody knows whether its files changed, and one with a
+    redacted key, which may be another than it was: it is never carried over, and never held back for what another did.
     """
     if known is None:
         return Decision.RUN
     if known.outcome.is_good:
+        if is_redacted(known.key):
+            return Decision.RUN
         if not digest or not known.digest:
             return Decision.RUN_STALE
         if digest == known.digest:
             return Decision.CARRY
         return Decision.RUN_STALE if stale == "run" else Decision.CARRY_STALE
-    if known.deaths >= DEATHS_BEFORE_HELD and not named:
+    if known.deaths >= DEATHS_BEFORE_HELD and not named and not is_redacted(known.key):
         return Decision.HOLD
     if known.deaths or known.outcome is Outcome.CRASHED:
         return Decision.RUN_LAST

@@ -10,6 +10,7 @@ import pytest
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptStarted, TestFinished
 from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.core.retry import Again, Enough, RetryPolicy
 from pytest_resilience.hooks import internals, repeated
 from pytest_resilience.hooks.attempt import Attempt, Course
@@ -20,6 +21,7 @@ from pytest_resilience.hooks.subtests import Subtests
 from pytest_resilience.hooks.timeouts import TimeLimits
 from pytest_resilience.hooks.verdicts import attach, read
 from pytest_resilience.hooks.visible import Visible
+from pytest_resilience.ledger.redaction import redacted
 
 # Tests replace these; we want the real ones. Chance of our own: tests seed the one that all share.
 _sleep = time.sleep
@@ -42,10 +44,12 @@ class Attempts:
         policy_of: Callable[[pytest.Item], RetryPolicy],
         key_of: Callable[[pytest.Item], str],
         relay: Relay,
+        redactor: Redactor,
         *,
         retries_off: bool,
     ) -> None:
         self._journal = journal
+        self._redactor = redactor
         self._policy_of = policy_of
         self._key_of = key_of
         self._root = str(config.rootpath)
@@ -252,8 +256,10 @@ class Attempts:
     def _tell(self, course: Course, attempt: Attempt) -> None:
         """Make what the attempt showed durable and known, before the next attempt begins."""
         ended = attempt.ended(course.key, self._root)
-        self._journal.write(ended)
+        # The test itself may know what its errors were.
         course.went_on(ended)
+        ended = redacted(ended, self._redactor)
+        self._journal.write(ended)
         is_deferred = isinstance(attempt.decision, Again) and attempt.decision.strategy != "immediate"
         if not is_deferred:
             if attempt.is_logged:
@@ -285,11 +291,11 @@ class Attempts:
         """Let the report of the phase that took too long say so: the last report alone carries the final outcome."""
         key = self._key_of(attempt.item)
         finished = TestFinished(key=key, outcome=attempt.outcome, attempts=attempt.number)
-        attach(report, finished, attempt.ended(key, self._root))
+        attach(report, finished, redacted(attempt.ended(key, self._root), self._redactor))
 
     def _defer(self, course: Course, attempt: Attempt, decision: Again) -> None:
         """Let the next attempt come later. Until then no frame of the test is kept, and nothing that it holds."""
-        attempt.told = ended = attempt.ended(course.key, self._root)
+        attempt.told = ended = redacted(attempt.ended(course.key, self._root), self._redactor)
         attempt.error = attempt.teardown_error = None
         attempt.reports = self._subtests.merged_into(attempt.reports)
         due = _clock() + decision.after
@@ -325,6 +331,8 @@ class Attempts:
             if not last.is_bad:
                 attempt.blame(f"{Code.TEST_FLAKY}: {ended.message}")
         if ended is not None:
+            # What goes to other processes, and to the terminal, is as it is in the ledger.
+            ended = redacted(ended, self._redactor)
             self._journal.write(ended)
         self._journal.write(finished)
         if final is not Outcome.PASSED or attempt.number > 1 or course.key != attempt.item.nodeid:

@@ -29,6 +29,7 @@ from pytest_resilience.core.facts import (
     TestInherited,
     TestsSelected,
 )
+from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
@@ -39,6 +40,7 @@ from pytest_resilience.hooks import choice as choices
 from pytest_resilience.hooks import collecting, xdist_internals
 from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.journal import is_limited
+from pytest_resilience.hooks.redaction import redactor_for
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.machine import Process
@@ -71,7 +73,8 @@ class Owner:
         self.contents = Contents(
             config.rootpath, settings["resume.watch"], config.rootpath / settings["ledger.dir"]
         )
-        self.stores = _stores(config, settings)
+        self.redactor = redactor_for(config, settings["ledger.redact"], self.warn)
+        self.stores = _stores(config, settings, self.redactor)
         self.parent: Past | None = None
         self.folder: RunFolder | None = None
         self.segment: Segment | None = None
@@ -85,6 +88,8 @@ class Owner:
         self.taken_over = Choice()
         self.late: list[str] = []
         self.unimported = 0
+        self.redacted_ids = 0
+        self.redacted_by: dict[object, int] = {}
         self.is_open = False
         self.is_selected = False
         self._has_reproached = False
@@ -161,6 +166,7 @@ class Owner:
             run=self.folder.id,
             durability=self.settings["ledger.durability"],
             trouble=self.warn,
+            redactor=self.redactor,
         )
         keep = {what: self.settings[f"ledger.keep-{what}"] for what in ("runs", "days", "mb")}
         prune(self.stores.current, Limits(**keep), now=_now())
@@ -264,6 +270,7 @@ class Owner:
             return
         self.is_selected = True
         self.unimported = len(collected.unimported)
+        self.redacted_ids = collected.redacted
         facts: list[TestsSelected | FileCollected] = [
             *self._of_files(keys),
             *self._of_whole_files(collected, keys),
@@ -291,10 +298,13 @@ class Owner:
                 )
 
     def _of_files(self, keys: list[str]) -> list[TestsSelected]:
+        # Of a test whose id is not told the content must not be known: then nothing takes it for good.
+        told = [key for key in keys if not is_redacted(key)]
+        untold = tuple(key for key in keys if is_redacted(key))
         return [
             TestsSelected(keys=tuple(some), digest=self.contents.digest(file))
-            for file, some in by_file(keys).items()
-        ]
+            for file, some in by_file(told).items()
+        ] + ([TestsSelected(keys=untold)] if untold else [])
 
     def _of_whole_files(self, collected: Collected, keys: list[str]) -> list[FileCollected]:
         if collecting.is_narrowed(self.config):
@@ -335,6 +345,13 @@ class Owner:
                 self.decide(made)
                 return made
         return None
+
+    @property
+    def redacted(self) -> int:
+        """How many texts are in the ledger without the secret that they held."""
+        if self.folder is None:
+            return 0
+        return self.redacted_ids + self.redactor.count + sum(self.redacted_by.values())
 
     def decide(self, decision: DecisionTaken) -> None:
         """Take the first decision to stop. Later ones are noted only."""
@@ -422,12 +439,12 @@ _REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fi
 _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
 
 
-def _stores(config: pytest.Config, settings: Settings) -> Stores:
+def _stores(config: pytest.Config, settings: Settings, redactor: Redactor) -> Stores:
     """Where runs are kept. What the user named is never replaced by another place."""
-    stores = [Store(config.rootpath / settings["ledger.dir"])]
+    stores = [Store(config.rootpath / settings["ledger.dir"], redactor=redactor)]
     elsewhere = state_folder(config.rootpath, os.environ)
     if "ledger.dir" not in settings.sources and elsewhere is not None:
-        stores.append(Store(elsewhere))
+        stores.append(Store(elsewhere, redactor=redactor))
     return Stores(stores)
 
 

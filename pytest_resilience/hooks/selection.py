@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_resilience.core.keys import file_of, is_gone, is_repeated, keys_of
+from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.ledger.sizes import stored_key
 
@@ -52,14 +53,16 @@ class Orders:
 class Collected:
     """What came of the collection. `odd` maps positions of tests to run to keys that are not the node id there.
 
-    `whole` are the files that were collected without an error and of which no test was left out, `unimported` those
-    that the plan left alone; the tests of these are among the `carried` ones.
+    `redacted` is how many of these were redacted. `whole` are the files that were collected without an error and of
+    which no test was left out, `unimported` those that the plan left alone; the tests of these are among the `carried`
+    ones.
     """
 
     carried: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     odd: dict[int, str] = field(default_factory=dict)
+    redacted: int = 0
     nodeids: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
     unimported: list[str] = field(default_factory=list)
@@ -73,15 +76,21 @@ class Selection:
     """Knows the key of each item, and takes out of the collection what the plan does not want to run."""
 
     def __init__(
-        self, orders: Callable[[], Orders], rootdir: Path, done: Callable[[Collected], None]
+        self,
+        orders: Callable[[], Orders],
+        rootdir: Path,
+        done: Callable[[Collected], None],
+        redactor: Redactor,
     ) -> None:
         self._orders_when_made = orders
         self._orders = Orders()
         self._rootdir = rootdir
         self._done = done
+        self._redactor = redactor
         # By identity: the hash of an item of pytest 8 changes when xdist puts a group on its id.
         self._odd: dict[int, str] = {}
         self._odd_items: list[pytest.Item] = []
+        self._nodeids: dict[int, str] = {}
         self._carried: list[str] = []
         self._held: list[str] = []
         self._deselected: set[str] = set()
@@ -136,8 +145,11 @@ class Selection:
         # Before all others: the numbers of equal ids must not depend on what is deselected or shuffled.
         self._carry_unimported()
         taken = [key for some in self._unimported.values() for key in some]
-        ids = (*taken, *(item.nodeid for item in items))
+        ids = (*taken, *(self._redactor.key(item.nodeid) for item in items))
         keys = [stored_key(key) for key in keys_of(ids)[len(taken) :]]
+        self._redactor.vouch(keys)
+        if any(map(is_redacted, self._orders.outstanding)):
+            self._nodeids = {id(item): item.nodeid for item in items}
         before = list(zip(items, keys, strict=True))
         for item, key in before:
             self._set_key(item, key)
@@ -188,28 +200,43 @@ class Selection:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         nodeids = [item.nodeid for item in session.items]
         keys = [self.key_of(item) for item in session.items]
-        seen = self._all | self._deselected
-        gone = [
+        redacted = [
             key
-            for key in self._orders.outstanding
-            if key not in seen
-            and is_gone(key, self._collectors, self._present, lambda file: (self._rootdir / file).exists())
+            for key, nodeid in zip(keys, nodeids, strict=True)
+            if is_redacted(key) and not is_redacted(nodeid)
         ]
         self._done(
             Collected(
                 carried=self._carried,
                 held=self._held,
-                gone=gone,
+                gone=self._gone(session.items),
                 odd={
                     at: key
                     for at, (key, nodeid) in enumerate(zip(keys, nodeids, strict=True))
                     if key != nodeid or not _is_sendable(nodeid)
                 },
+                redacted=len(redacted),
                 nodeids=nodeids,
                 whole=sorted(self._files - self._broken) if self._is_whole and not self._is_narrowed else [],
                 unimported=list(self._unimported),
             )
         )
+
+    def _gone(self, items: list[pytest.Item]) -> list[str]:
+        seen = self._all | self._deselected
+        unseen = [key for key in self._orders.outstanding if key not in seen]
+        if any(map(is_redacted, unseen)):
+            # They are not in the selection, but they may be there all the same.
+            there = set(map(self._redactor.text, self._present))
+            unseen = [key for key in unseen if key not in there]
+        runs = {self._nodeids.get(id(item), "") for item in items}
+        return [
+            key
+            for key in unseen
+            if is_gone(
+                key, self._collectors, self._present, lambda file: (self._rootdir / file).exists(), runs
+            )
+        ]
 
 
 def _is_sendable(nodeid: str) -> bool:

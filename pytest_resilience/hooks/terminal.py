@@ -184,6 +184,7 @@ class Terminal:
             stale=owner.stale_tests(),
             outdated=owner.outdated_tests(),
             warnings=[f"{code}: {text}" for code, text in warnings.items()],
+            redacted=owner.redacted,
             reproach=self._reproach(),
             command=self._command() if owner.folder is not None else "",
         )

@@ -14,6 +14,7 @@ from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
+from pytest_resilience.hooks.redaction import redactor_for
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.hooks.verdicts import ended_to
 from pytest_resilience.ledger.locks import Lock
@@ -37,6 +38,8 @@ class Worker:
         self._session: pytest.Session | None = None
         values = orders["settings"]["values"]
         self._inquiry = Inquiry(self._say_urgently) if is_limited(values) else None
+        self.redactor = redactor_for(config, values["ledger.redact"], self.trouble)
+        self._redacted = 0
         self._tells_passes = values["retry.budget"] != "none" and values["retry.refill"] > 0
 
     # -- the journal ----------------------------------------------------------------------------------------------
@@ -60,6 +63,12 @@ class Worker:
             self._is_orphan = True
         if self._segment is not None and not self._is_orphan:
             self._segment.write(fact)
+        self._tell_redacted()
+
+    def _tell_redacted(self) -> None:
+        if self.redactor.count != self._redacted:
+            self._redacted = self.redactor.count
+            self._say(redacted=self._redacted)
 
     def refuses_retry(self, key: str, attempt: int, outcome: Outcome, is_wanted: bool) -> str:
         """Ask the controller."""
@@ -151,6 +160,7 @@ class Worker:
             run=folder.id,
             durability=self._orders["settings"]["values"]["ledger.durability"],
             trouble=self.trouble,
+            redactor=self.redactor,
         )
         self._alive = folder.hold(self._segment.writer)
 
@@ -167,6 +177,7 @@ class Worker:
                 "odd": list(collected.odd.items()),
                 "whole": collected.whole,
                 "unimported": collected.unimported,
+                "redacted": collected.redacted,
             }
         )
 

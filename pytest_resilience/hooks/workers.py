@@ -88,12 +88,15 @@ class Workers:
                         odd={int(at): key for at, key in value["odd"]},
                         whole=value["whole"],
                         unimported=value["unimported"],
+                        redacted=value["redacted"],
                     )
                 case "retried":
                     ended, (strategy, is_shown) = verdicts.ended_from(value[0]), value[1:]
                     self._observe(node, ended)
                     if not is_shown:
                         self._terminal.retried(ended.key, ended, strategy, node.gateway.id)
+                case "redacted":
+                    self._owner.redacted_by[node] = value
                 case "refused":
                     self._refused = value
                 case "trouble":
@@ -211,7 +214,7 @@ class Workers:
             self._owner.allowance.failed_first(key)
         why = f"{node.gateway.id} {_how_it_died(xdist_internals.exit_of_worker(node))}"
         self._owner.write(WorkerDown(worker=self._writer(node), why=why, key=key))
-        text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {crashitem}")
+        text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {key}")
         number = self._owner.run.number_of_attempts(key) + 1
         ended = AttemptEnded(
             key=key,

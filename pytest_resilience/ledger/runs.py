@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_resilience.core.facts import Fact, FileCollected, SelectionDone, TestInherited, TestsSelected
+from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import (
     DISK,
@@ -25,6 +26,7 @@ from pytest_resilience.ledger.final import Final, read_final, write_final
 from pytest_resilience.ledger.lines import FORMAT, encode_all
 from pytest_resilience.ledger.locks import Lock, is_held
 from pytest_resilience.ledger.reading import CARRY, TESTS
+from pytest_resilience.ledger.redaction import all_redacted, redacted_info
 from pytest_resilience.ledger.runinfo import RUN, RUN_ID, BadRun, RunInfo, new_run_id, run_key
 from pytest_resilience.ledger.segments import WRITER
 
@@ -75,10 +77,19 @@ class AmbiguousRun(LookupError):
 class RunFolder:
     """The folder of one run. Who made it owns the run until `release`; for all others it is a view."""
 
-    def __init__(self, path: Path, info: RunInfo, *, owner: Lock | None = None, disk: Disk = DISK) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: RunInfo,
+        *,
+        owner: Lock | None = None,
+        disk: Disk = DISK,
+        redactor: Redactor | None = None,
+    ) -> None:
         self.path = path
         self.info = info
         self._disk = disk
+        self._redactor = redactor or Redactor()
         self._held = [] if owner is None else [owner]
 
     @classmethod
@@ -97,7 +108,8 @@ class RunFolder:
 
     def write_selection(self, facts: Iterable[TestsSelected | FileCollected], done: SelectionDone) -> None:
         """The tests of this run, on the medium before the first of them starts. OSError when that is impossible."""
-        lines = _lines([*facts, done], writer=TESTS, at=self.info.started)
+        clean = all_redacted([*facts, done], self._redactor)
+        lines = _lines(clean, writer=TESTS, at=self.info.started)
         write_whole(self.path / TESTS, lines, self._disk)
 
     def hold(self, writer: str) -> Lock | None:
@@ -142,13 +154,15 @@ class RunFolder:
 class Store:
     """All runs of one rootdir, in one folder of its own that only its owner can write to.
 
-    `problems` tells, after `runs` or `find`, which runs could not be read and why.
+    `problems` tells, after `runs` or `find`, which runs could not be read and why. What is written goes through
+    `redactor`; without one, tokens of well-known shapes alone are taken out.
     """
 
-    def __init__(self, root: Path, *, disk: Disk = DISK) -> None:
+    def __init__(self, root: Path, *, disk: Disk = DISK, redactor: Redactor | None = None) -> None:
         self.root = root.absolute()
         self.problems: list[tuple[str, str]] = []
         self._disk = disk
+        self._redactor = redactor or Redactor()
 
     @property
     def folder_of_runs(self) -> Path:
@@ -168,8 +182,9 @@ class Store:
         if not RUN_ID.fullmatch(info.id):
             raise OSError(errno.EINVAL, "not the id of a run", info.id)
         self._prepare()
-        facts = list(inherited)
+        facts = list(all_redacted(inherited, self._redactor))
         info = replace(info, inherited=sum(isinstance(fact, TestInherited) for fact in facts))
+        info = redacted_info(info, self._redactor)
         new, path = self.folder_of_runs / f".new-{info.id}", self.folder_of_runs / info.id
         self._disk.make_folder(new)
         owner = None
@@ -189,7 +204,7 @@ class Store:
             with suppress(OSError), opened_folder(self.folder_of_runs, self._disk) as folder:
                 remove_tree(new.name, folder, self._disk)
             raise
-        return RunFolder(path, info, owner=owner, disk=self._disk)
+        return RunFolder(path, info, owner=owner, disk=self._disk, redactor=self._redactor)
 
     def _prepare(self) -> None:
         """The folders and the marks of the store, made where they are missing."""

@@ -24,10 +24,12 @@ from pytest_resilience.core.facts import (
     TestFinished,
     TestsSelected,
 )
+from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.ledger.disk import DISK, Disk, append_all, opened_folder, sync_names
 from pytest_resilience.ledger.forks import let_go_in_children
 from pytest_resilience.ledger.lines import encode, split_tests
 from pytest_resilience.ledger.machine import Process
+from pytest_resilience.ledger.redaction import redacted
 
 WRITER = re.compile(r"[A-Za-z0-9_-]{1,40}\.[0-9]{1,10}\.[0-9a-f]{8}")
 SYNC_SECONDS = 1.0
@@ -64,10 +66,12 @@ class Segment:
         trouble: Callable[[Code, str], None],
         clock: Callable[[], float],
         disk: Disk,
+        redactor: Redactor,
     ) -> None:
         self.dropped = 0
         self._folder = folder
-        self._worker = re.sub(r"[^A-Za-z0-9_-]", "_", worker)[:40] or "_"
+        self._redactor = redactor
+        self._worker = re.sub(r"[^A-Za-z0-9_-]", "_", redactor.text(worker))[:40] or "_"
         self._run = run
         self._durability = durability
         self._trouble: Callable[[Code, str], None] | None = trouble
@@ -102,9 +106,22 @@ class Segment:
         trouble: Callable[[Code, str], None],
         clock: Callable[[], float] = time.time,
         disk: Disk = DISK,
+        redactor: Redactor | None = None,
     ) -> "Segment":
-        """A segment of its own in the folder of a run, or one that tries again with every fact."""
-        segment = cls(folder, worker, run=run, durability=durability, trouble=trouble, clock=clock, disk=disk)
+        """A segment of its own in the folder of a run, or one that tries again with every fact.
+
+        Without a `redactor` tokens of well-known shapes alone are taken out of what is written.
+        """
+        segment = cls(
+            folder,
+            worker,
+            run=run,
+            durability=durability,
+            trouble=trouble,
+            clock=clock,
+            disk=disk,
+            redactor=redactor or Redactor(),
+        )
         let_go_in_children(segment)
         try:
             segment._open()
@@ -137,6 +154,7 @@ class Segment:
 
     def _write(self, fact: Fact) -> bool:
         try:
+            fact = redacted(fact, self._redactor)
             if type(fact) is TestsSelected:
                 # Pieces on disk without the rest are no harm: only all of them are acknowledged.
                 for piece in split_tests(fact):

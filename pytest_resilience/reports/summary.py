@@ -31,7 +31,7 @@ class Facts:
     """What the block is made of, beside the run itself.
 
     `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`,
-    `stale` and `outdated` are keys; `warnings` are coded sentences, `reproach` is the one about too many flaky tests; `command` is the resume command, empty when there is no
+    `stale` and `outdated` are keys; `redacted` is the number of texts that a secret was taken out of; `warnings` are coded sentences, `reproach` is the one about too many flaky tests; `command` is the resume command, empty when there is no
     ledger to resume from. `late` are keys of tests that the ledger alone tells of, because their worker was cut off;
     `is_selected` is false for a session that ended before its tests were selected.
     """
@@ -45,6 +45,7 @@ class Facts:
     stale: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    redacted: int = 0
     reproach: str = ""
     command: str = ""
 
@@ -84,6 +85,7 @@ def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
         *_not_run(run, facts, style),
         *_carried(run, facts, style),
         *_changes(facts),
+        *_redacted(facts),
         *(Line(f"WARNING {warning}", "yellow", is_whole=True) for warning in facts.warnings),
         *(_by_file(run) if style.verbosity > 0 else ()),
         *ending,
@@ -256,6 +258,16 @@ def _changes(facts: Facts) -> Iterable[Line]:
     if facts.left_open:
         text = f"{_where(facts)}: {_some(facts, facts.left_open)}"
         yield Line(f"OPEN {_tests(facts.left_open)} - {Code.RESUME_OUTSTANDING}: {text}", "yellow")
+
+
+def _redacted(facts: Facts) -> Iterable[Line]:
+    if facts.redacted:
+        texts = "1 text" if facts.redacted == 1 else f"{facts.redacted} texts"
+        yield Line(
+            f"REDACTED {texts} - {Code.SECRET_REDACTED}: what looks like a secret is *** in the ledger; "
+            "if it is a real one, others may have seen it as you do here: rotate it",
+            is_whole=True,
+        )
 
 
 def _where(facts: Facts) -> str:

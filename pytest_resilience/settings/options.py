@@ -252,6 +252,12 @@ OPTIONS = (
         help="how many megabytes the ledger may take",
     ),
     Option(
+        key="ledger.redact",
+        parse=values.patterns,
+        default=(),
+        help="what is secret beside tokens and values of secret-looking variables: regular expressions",
+    ),
+    Option(
         key="resume.watch",
         parse=values.globs,
         default=(),

@@ -1,0 +1,207 @@
+"""What in a text is a secret: by the shape of well-known tokens, by its value, by a pattern, or because somebody says so."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+
+MARK = "***"
+
+# Below this a value stands in too many texts by chance.
+SHORTEST_VALUE = 8
+# What is made of letters alone and shorter than this is a word, such as "postgres" or "local-password".
+SHORTEST_PHRASE = 16
+
+_SECRET_NAME = re.compile(
+    r"token|secret|password|passwd|passphrase|credential|authorization|_(?:pass|pwd)$"
+    r"|(?:api|auth|private|access|account|signing|encryption|master|ssh|gpg|hmac|ledger)_?key",
+    re.IGNORECASE,
+)
+# What such a name speaks of where it ends like this: not the secret, but where it is, or until when it holds.
+_ABOUT_A_SECRET = re.compile(
+    r"_(?:file|path|dir|directory|sock|socket|name|user|username|type|ttl|at|in|url|uri|host|port|length|size|count|enabled|algorithm)$",
+    re.IGNORECASE,
+)
+_WORDS = re.compile(r"[^\W\d_]+(?:[-_. ][^\W\d_]+)*")
+
+# What a shape needs somewhere, in small letters, and the shape. Looking for the former is quick, and all that happens to
+# most texts. Nothing is repeated within what is repeated: no text takes long. A group is what stays.
+# Not in the middle of a word; the n of a line end that was written as \\n is none.
+_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
+_KEY_IDS = rf"{_START}(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}(?![A-Za-z0-9])"
+_GITLAB = r"gl(?:pat|ptt|dt|rt|cbt|ft|soat|imt|agent|oas)-[A-Za-z0-9_-]{20,}"
+_SLACK = r"xox[a-z]-[A-Za-z0-9-]{10,}"
+_STRIPE = rf"{_START}[rs]k_(?:live|test)_[A-Za-z0-9]{{16,}}"
+_END = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+
+_VALUE = r"""[^\s'"\\,;&)\]}<>]"""
+_QUOTED = r"""\\?"[^"\n]+"|\\?'[^'\n]+'"""
+_IS = r"""\\?["']?[ ]{0,4}(?:=(?!=)|:(?![:/]))[ ]{0,4}(?!(?:None|True|False|null|true|false)\b)"""
+_PASSWORD = rf"((?i:password|passwd|passphrase|secret|credentials?){_IS})(?:{_QUOTED}|{_VALUE}{{6,}})"
+# Tokens are words of grammars too; those that are secrets have a digit.
+_TOKEN = (
+    rf"((?i:token|(?:api|access|private|account|secret)[_-]?key){_IS})"
+    rf"(?=\\?[\"']?{_VALUE}{{0,256}}[0-9])(?:{_QUOTED}|{_VALUE}{{6,}})"
+)
+
+_SHAPES = (
+    *((start, _KEY_IDS) for start in ("akia", "asia", "abia", "acca")),
+    *((f"gh{kind}_", rf"gh{kind}_[A-Za-z0-9]{{36,255}}") for kind in "opsur"),
+    ("github_pat_", r"github_pat_[A-Za-z0-9_]{22,255}"),
+    ("gl", _GITLAB),
+    ("xox", _SLACK),
+    ("xapp-", r"xapp-[0-9]-[A-Za-z0-9-]{10,}"),
+    ("hooks.slack.com", r"(hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}"),
+    ("k_live_", _STRIPE),
+    ("k_test_", _STRIPE),
+    ("whsec_", r"whsec_[A-Za-z0-9+/=]{24,}"),
+    ("aiza", r"AIza[A-Za-z0-9_-]{35}"),
+    ("ya29.", r"ya29\.[A-Za-z0-9_-]{20,}"),
+    ("gocspx-", r"GOCSPX-[A-Za-z0-9_-]{20,}"),
+    ("sk-", rf"{_START}sk-(?:proj-|ant-)?[A-Za-z0-9_-]{{32,}}"),
+    ("npm_", r"npm_[A-Za-z0-9]{36}"),
+    ("pypi-", r"pypi-AgE[A-Za-z0-9_-]{20,}"),
+    ("sg.", rf"{_START}SG\.[A-Za-z0-9_-]{{16,}}\.[A-Za-z0-9_-]{{16,}}"),
+    ("eyj", r"eyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+    ("private key", rf"-----BEGIN [A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:{_END}|\Z)"),
+    ("bearer", r"(\b(?i:bearer) {1,4})(?=[^\s]{0,64}[0-9]|[^\s]{16})[A-Za-z0-9_.~+/=-]{8,}"),
+    (
+        "authorization",
+        r"""((?i:authorization)["']?[:=] {0,4}["']?(?i:basic|digest|token) {1,4})[^\s'"]{4,}""",
+    ),
+    ("://", r"""(://[^\s/:@?#'"]{0,128}:)[^\s/@'"]{1,256}(?=@)"""),
+    *((word, _PASSWORD) for word in ("password", "passwd", "passphrase", "secret", "credential")),
+    *((word, _TOKEN) for word in ("token", "key")),
+)
+
+
+@cache
+def _shapes() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    # A pattern with more than one word is compiled once: re keeps it.
+    return tuple((word, re.compile(shape)) for word, shape in _SHAPES)
+
+
+def is_redacted(key: str) -> bool:
+    """Whether something was taken out of a key: then it does not say which test it is."""
+    return MARK in key
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether the variable or option of this name looks like one whose value is a secret."""
+    return _SECRET_NAME.search(name) is not None and _ABOUT_A_SECRET.search(name) is None
+
+
+def secret_values(environ: Mapping[str, str], is_path: Callable[[str], bool]) -> Iterator[str]:
+    """The values of the environment variables whose names look secret.
+
+    Left out are values of less than 8 characters, words, of which other texts are full, and existing paths. Of a
+    value with several lines each line is one too.
+    """
+    for name, value in environ.items():
+        if is_secret_name(name) and not is_path(value):
+            lines = value.split("\n")
+            yield from filter(_is_telling, lines if len(lines) == 1 else [value, *map(str.strip, lines)])
+
+
+def _is_telling(value: str) -> bool:
+    if len(value) < SHORTEST_VALUE or not value.strip("*"):
+        return False
+    return len(value) >= SHORTEST_PHRASE or _WORDS.fullmatch(value) is None
+
+
+class Redactor:
+    """Takes secrets out of texts: the shapes of tokens, these values, what matches these regular expressions.
+
+    `ask`, where there is one, is given each text after that, and gives it back without what else is secret in it, or
+    None to drop the text. What is found becomes `MARK`; of a text that was redacted nothing is found any more.
+    `count` is how many texts were redacted by `counted`.
+    """
+
+    def __init__(
+        self,
+        values: Iterable[str] = (),
+        patterns: Iterable[str] = (),
+        ask: Callable[[str], str | None] | None = None,
+    ) -> None:
+        forms = {form for value in values for form in _forms(value)}
+        # The longest first: one may be the beginning of another.
+        self._values = sorted(forms, key=lambda form: (-len(form), form))
+        self._patterns = [re.compile(one) for one in patterns]
+        self._ask = ask
+        self._clean: set[str] = set()
+        self.count = 0
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        text = self._searched(text)
+        return text if self._ask is None or _is_bare(text) else self._asked(text, self._ask)
+
+    def counted(self, text: str) -> str:
+        """The text without secrets, to be told of if there were any."""
+        clean = self.text(text)
+        self.count += clean != text
+        return clean
+
+    def key(self, key: str) -> str:
+        """The key without secrets; a look-up for one that came out of here or was vouched for."""
+        if key in self._clean:
+            return key
+        clean = self.text(key)
+        self._clean.add(clean)
+        return clean
+
+    def vouch(self, keys: Iterable[str]) -> None:
+        """Take keys for redacted, because they were made of redacted ids: what comes after that, comes often."""
+        self._clean.update(keys)
+
+    def is_clean(self, key: str) -> bool:
+        """Whether a key is known to hold no secret."""
+        return key in self._clean
+
+    def _searched(self, text: str) -> str:
+        # Again until nothing is found: what was taken out may have parted what is now a match. Each time there are
+        # fewer characters that are no stars.
+        while (clean := self._searched_once(text)) != text:
+            text = clean
+        return text
+
+    def _searched_once(self, text: str) -> str:
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, MARK)
+        small = text.lower()
+        for word, shape in _shapes():
+            if word in small:
+                text = shape.sub(_marked, text)
+        for pattern in self._patterns:
+            text = pattern.sub(_marked_whole, text)
+        return text
+
+    def _asked(self, text: str, ask: Callable[[str], str | None]) -> str:
+        answer = ask(text)
+        if answer is None:
+            return MARK
+        answer = self._searched(answer)
+        # Other processes are asked again: only an answer that is its own answer is the same everywhere.
+        if answer == text or _is_bare(answer) or (is_redacted(answer) and ask(answer) == answer):
+            return answer
+        return MARK
+
+
+def _is_bare(text: str) -> bool:
+    """Whether nothing is left of a text but the mark, and of a key the number that it has as one of several."""
+    return text.startswith(MARK) and re.fullmatch(r"\*{3}(?: #\d+)?", text) is not None
+
+
+def _forms(value: str) -> set[str]:
+    """A value as it is, as `repr` shows it, and as pytest writes it into ids."""
+    return {value, repr(value)[1:-1], value.encode("unicode_escape").decode("ascii")}
+
+
+def _marked(match: re.Match[str]) -> str:
+    kept: str = match[match.lastindex] if match.lastindex else ""
+    return kept + MARK if match[0][len(kept) :].strip("*") else match[0]
+
+
+def _marked_whole(match: re.Match[str]) -> str:
+    # Nothing, and what is nothing but stars, is no secret; or this would never come to an end.
+    return MARK if match[0].strip("*") else match[0]

@@ -1,0 +1,98 @@
+"""Facts and descriptions of runs without secrets: what everything becomes before it goes to the disk."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from pytest_resilience.core.facts import (
+    AttemptEnded,
+    AttemptStarted,
+    DecisionTaken,
+    Fact,
+    FileCollected,
+    TestFinished,
+    TestInherited,
+    TestsSelected,
+    WorkerDown,
+)
+from pytest_resilience.core.redaction import MARK, Redactor, is_secret_name
+from pytest_resilience.ledger.runinfo import RunInfo
+
+AnyFact = TypeVar("AnyFact", bound=Fact)
+
+# Of a message the ledger keeps 512 characters. Where one has more than the first number, the second is cut off after
+# secrets were taken out: nothing is left of one that the first cut went through.
+_LOOKED_AT, _CUT_OFF = 8192, 4096
+
+
+def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
+    """The fact without secrets. A test whose key held one is of unknown content, so that nothing takes it for good.
+
+    Redacting twice changes nothing. Facts without a secret come back as they are.
+    """
+    changed: Fact
+    match fact:
+        case AttemptStarted() | TestFinished():
+            # Two of these for every test: keys are known to be clean, see `Redactor.vouch`.
+            if redactor.is_clean(fact.key):
+                return fact
+            changed = replace(fact, key=redactor.key(fact.key))
+        case AttemptEnded():
+            message, again = _message(fact.message, redactor), _message(fact.again, redactor)
+            changed = replace(fact, key=redactor.key(fact.key), message=message, again=again)
+        case TestsSelected():
+            keys = tuple(map(redactor.key, fact.keys))
+            changed = replace(fact, keys=keys, digest=fact.digest if keys == fact.keys else "")
+        case TestInherited():
+            key = redactor.key(fact.key)
+            changed = replace(fact, key=key, digest=fact.digest if key == fact.key else "")
+        case FileCollected():
+            changed = replace(fact, file=redactor.key(fact.file))
+        case DecisionTaken():
+            changed = replace(fact, why=_message(fact.why, redactor))
+        case WorkerDown():
+            changed = replace(fact, why=_message(fact.why, redactor), key=redactor.key(fact.key))
+        case _:
+            # Nothing but numbers, and words of our own.
+            return fact
+    return changed if changed != fact else fact
+
+
+def all_redacted(facts: Iterable[Fact], redactor: Redactor) -> Iterator[Fact]:
+    """The facts without secrets."""
+    return (redacted(fact, redactor) for fact in facts)
+
+
+def _message(text: str, redactor: Redactor) -> str:
+    if len(text) <= _LOOKED_AT:
+        return redactor.counted(text)
+    return redactor.counted(text[:_LOOKED_AT])[:-_CUT_OFF]
+
+
+def redacted_info(info: RunInfo, redactor: Redactor) -> RunInfo:
+    """The description of a run without secrets.
+
+    What was to run is left empty where it held one: a resume takes over too much rather than too little. A run whose
+    key held one is found by its name alone.
+    """
+    clean = redactor.counted
+    paths, keyword, markexpr = tuple(map(clean, info.paths)), clean(info.keyword), clean(info.markexpr)
+    return replace(
+        info,
+        key=clean(info.key),
+        rootdir=clean(info.rootdir),
+        invocation_dir=clean(info.invocation_dir),
+        args=tuple(_redacted_args(info.args, redactor)),
+        paths=paths if paths == info.paths else (),
+        keyword=keyword if keyword == info.keyword else "",
+        markexpr=markexpr if markexpr == info.markexpr else "",
+    )
+
+
+def _redacted_args(args: Iterable[str], redactor: Redactor) -> Iterator[str]:
+    """Arguments without secrets; one is what follows ``--db-password``, too."""
+    option = ""
+    for arg in args:
+        is_secret = option.startswith("--") and is_secret_name(option.replace("-", "_"))
+        yield redactor.counted(arg if not is_secret or arg.startswith("-") else MARK)
+        option = arg
