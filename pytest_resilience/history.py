@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import TestInherited
 from pytest_resilience.core.keys import file_of
+from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.core.resume import Plan, Stale, knowledge, plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.whole import done, still_whole
@@ -14,6 +15,7 @@ from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.holders import Holder, holders
 from pytest_resilience.ledger.places import Stores
 from pytest_resilience.ledger.reading import Reading, read
+from pytest_resilience.ledger.redaction import redacted
 from pytest_resilience.ledger.runs import (
     OWNER,
     AmbiguousRun,
@@ -193,13 +195,18 @@ def plan_from(
     *,
     how: str = "",
     may_skip: bool = False,
+    redactor: Redactor | None = None,
 ) -> Plan:
     """The plan of a resume of a stored run; `named` and `stale` as for `plan`.
+
+    What the run knows is redacted, as everything is today: it may be from before a secret was known as one.
 
     `how` is a digest of how files are collected today, empty when unknown; `may_skip` allows not to import files. Of a
     run that is damaged no file is known whole: what is missing may be a test of it.
     """
-    made = plan(past.info.id, past.knowledge, lambda key: contents.digest(file_of(key)), named, stale)
+    clean = redactor or Redactor()
+    known = [redacted(one, clean) for one in past.knowledge]
+    made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
     whole = {} if past.damage else still_whole(past.run.seals, made.known, how, contents.digest)
     unimported = done(whole, made.known, made.carried - made.outdated) if may_skip else frozenset()
     return replace(made, whole=whole, unimported=unimported)

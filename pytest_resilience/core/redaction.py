@@ -25,7 +25,7 @@ _WORDS = re.compile(r"[^\W\d_]+(?:[-_. ][^\W\d_]+)*")
 
 # What a shape needs somewhere, in small letters, and the shape. Looking for the former is quick, and all that happens to
 # most texts. Nothing is repeated within what is repeated: no text takes long. A group is what stays.
-# Not in the middle of a word; the n of a line end that was written as \\n is none.
+# Not in the middle of a word; the n of a line end that was written as two characters is none.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 _KEY_IDS = rf"{_START}(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}(?![A-Za-z0-9])"
 _GITLAB = r"gl(?:pat|ptt|dt|rt|cbt|ft|soat|imt|agent|oas)-[A-Za-z0-9_-]{20,}"

@@ -77,11 +77,14 @@ class Plan:
         return [key for key in self.known if key not in self.carried]
 
     def inherited(self) -> list[TestInherited]:
-        """What the new run takes over. What is stale is handed on as not run, so no damage can make it good again.
+        """What the new run takes over. What is good and runs again is handed on as not run, so no damage can make it good.
 
         What is carried keeps the digest that it passed with: a later resume may be of another mind about changes.
         """
-        return [one if one.key not in self.stale else _reopened(one) for one in self.known.values()]
+        return [
+            _reopened(one) if one.outcome.is_good and one.key not in self.carried else one
+            for one in self.known.values()
+        ]
 
     def collected(self) -> list[FileCollected]:
         """The files that the new run knows as collected whole, whether it collects them itself or not."""

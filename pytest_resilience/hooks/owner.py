@@ -207,6 +207,7 @@ class Owner:
             may_skip=self.settings["resume.skip-files"]
             and not self.is_rehearsal
             and not collecting.is_narrowed(self.config),
+            redactor=self.redactor,
         )
 
     def _unreadable(self) -> str:
@@ -300,11 +301,14 @@ class Owner:
     def _of_files(self, keys: list[str]) -> list[TestsSelected]:
         # Of a test whose id is not told the content must not be known: then nothing takes it for good.
         told = [key for key in keys if not is_redacted(key)]
-        untold = tuple(key for key in keys if is_redacted(key))
+        untold = [key for key in keys if is_redacted(key)]
         return [
-            TestsSelected(keys=tuple(some), digest=self.contents.digest(file))
-            for file, some in by_file(told).items()
-        ] + ([TestsSelected(keys=untold)] if untold else [])
+            *(
+                TestsSelected(keys=tuple(some), digest=self.contents.digest(file))
+                for file, some in by_file(told).items()
+            ),
+            *_of_fate(untold, "run"),
+        ]
 
     def _of_whole_files(self, collected: Collected, keys: list[str]) -> list[FileCollected]:
         if collecting.is_narrowed(self.config):

@@ -47,7 +47,8 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
             key = redactor.key(fact.key)
             changed = replace(fact, key=key, digest=fact.digest if key == fact.key else "")
         case FileCollected():
-            changed = replace(fact, file=redactor.key(fact.file))
+            file = redactor.key(fact.file)
+            changed = replace(fact, file=file, seal=fact.seal if file == fact.file else "")
         case DecisionTaken():
             changed = replace(fact, why=_message(fact.why, redactor))
         case WorkerDown():
@@ -93,6 +94,10 @@ def _redacted_args(args: Iterable[str], redactor: Redactor) -> Iterator[str]:
     """Arguments without secrets; one is what follows ``--db-password``, too."""
     option = ""
     for arg in args:
-        is_secret = option.startswith("--") and is_secret_name(option.replace("-", "_"))
-        yield redactor.counted(arg if not is_secret or arg.startswith("-") else MARK)
+        asks = option.startswith("--") and "=" not in option and is_secret_name(option.replace("-", "_"))
+        if asks and not arg.startswith("-"):
+            redactor.count += 1
+            yield MARK
+        else:
+            yield redactor.counted(arg)
         option = arg

@@ -119,3 +119,29 @@ def test_the_second_test_with_an_id_is_not_gone_while_the_first_is_there() -> No
 
 def test_a_test_in_a_folder_with_a_bracket_stays_in_doubt() -> None:
     assert not is_gone("d[1]/a.py::t", {"d[1]/a.py", "d"}, set(), lambda file: True)
+
+
+# -- gone, with a secret in the id --------------------------------------------------------------------------------------
+
+SECRETS = st.sampled_from(["t[***]", "t[***-1]", "t[a-***]", "t[***] #2", "***", "t***"])
+LIKE = st.sets(st.sampled_from(["t[x]", "t[y-1]", "t[a-x]", "t[a-y]", "t", "u"]))
+
+
+@given(SECRETS, LIKE, LIKE)
+def test_a_redacted_test_is_gone_just_when_all_it_may_stand_for_run_today(
+    name: str, there: set[str], running: set[str]
+) -> None:
+    key, present, runs = (
+        f"a.py::{name}",
+        {f"a.py::{one}" for one in there},
+        {f"a.py::{one}" for one in running},
+    )
+    may_be = {one for one in present if one.startswith(key.partition("***")[0])}
+    assert is_gone(key, {"a.py"}, present, lambda file: True, runs) is (may_be <= runs)
+
+
+@given(LIKE)
+def test_a_test_with_a_secret_in_a_folder_or_class_stays_in_doubt(there: set[str]) -> None:
+    present = {f"a.py::{one}" for one in there}
+    for key in ("***", "***/a.py::t", "*** #2", "a.py::C***::t"):
+        assert not is_gone(key, {"a.py"}, present | {"a.py::C1"}, lambda file: "*" not in file, present)

@@ -23,6 +23,7 @@ from pytest_resilience.core.facts import (
     TestsSelected,
 )
 from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.redaction import MARK
 from pytest_resilience.core.resume import (
     DEATHS_BEFORE_HELD,
     Decision,
@@ -130,6 +131,27 @@ def test_what_a_good_test_passed_with_is_known_whenever_it_is_carried(
         assert one.outcome.is_good
         assert digest
         assert one.digest
+
+
+SECRET = KNOWN.map(lambda one: replace(one, key=f"a.py::t[{MARK}]"))
+
+
+@given(SECRET, DIGESTS, st.booleans(), STALE)
+def test_a_test_whose_id_does_not_say_which_it_is_runs_whatever_is_known(
+    one: TestInherited, digest: str, named: bool, stale: Stale
+) -> None:
+    assert decide(one, digest, named=named, stale=stale) in (Decision.RUN, Decision.RUN_LAST)
+
+
+@given(st.lists(KNOWN), SECRET, DIGESTS)
+def test_such_a_test_is_outstanding_and_handed_on_as_not_good(
+    some: list[TestInherited], secret: TestInherited, digest: str
+) -> None:
+    made = planned(*some, secret, digest=digest)
+    assert secret.key in made.outstanding
+    assert secret.key not in made.stale
+    (handed_on,) = [one for one in made.inherited() if one.key == secret.key]
+    assert not handed_on.outcome.is_good
 
 
 # -- the plan -------------------------------------------------------------------------------------------------------
