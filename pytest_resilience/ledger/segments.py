@@ -154,10 +154,9 @@ class Segment:
 
     def _write(self, fact: Fact) -> bool:
         try:
-            fact = redacted(fact, self._redactor)
             if type(fact) is TestsSelected:
                 # Pieces on disk without the rest are no harm: only all of them are acknowledged.
-                for piece in split_tests(fact):
+                for piece in split_tests(redacted(fact, self._redactor)):
                     self._write_line(piece)
             else:
                 self._write_line(fact)
@@ -174,7 +173,7 @@ class Segment:
         self._make_ready()
         # A number is used up by a fact that is lost too: the gap tells the reader.
         seq, self._seq = self._seq, self._seq + 1
-        line = encode(fact, writer=self.writer, seq=seq, at=self._clock())
+        line = encode(redacted(fact, self._redactor), writer=self.writer, seq=seq, at=self._clock())
         self._append(line)
         self._failures = 0
         if self._durability != "process":
