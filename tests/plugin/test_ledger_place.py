@@ -171,7 +171,7 @@ def test_when_there_is_no_place_at_all_both_reasons_are_told(
     assert (run.status, run.outcomes) == (1, {"passed": 1, "failed": 2})
     (warning,) = [line for line in run.all_lines("WARNING") if "RES402" in line]
     assert "Read-only file system" in warning
-    assert "Not a directory" in warning
+    assert f"'{batch.root / 'state'}'" in warning
     assert "will know nothing of this run" in warning
 
 
