@@ -303,4 +303,6 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
 
 
 def _is_distributed(config: pytest.Config) -> bool:
-    return config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no"
+    """Whether xdist starts workers. To collect only it does not: the process that was started collects."""
+    has_xdist = config.pluginmanager.hasplugin("xdist") and not config.option.collectonly
+    return has_xdist and config.getoption("dist", "no") != "no"

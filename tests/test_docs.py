@@ -19,7 +19,7 @@ from pytest_resilience.core.vocabularies import OTHERS, OURS
 from pytest_resilience.hooks.policies import marked
 from pytest_resilience.ledger.lines import decode
 from pytest_resilience.ledger.runinfo import RunInfo
-from pytest_resilience.reports import summary
+from pytest_resilience.reports import plan, summary
 from pytest_resilience.settings.options import OF_ERROR, OF_TEST, OPTIONS
 from pytest_resilience.settings.resolved import resolve
 
@@ -187,6 +187,14 @@ def test_every_outcome_has_its_row_and_says_what_it_is() -> None:
 def test_every_word_that_the_summary_begins_a_line_with_is_explained() -> None:
     printed = set(re.findall(r"""Line\(\s*f?"([A-Z]+) """, inspect.getsource(summary)))
     assert printed == {row[0] for row in rows(DOCS / "how-to" / "read-the-summary.md", "Word")}
+
+
+def test_every_word_of_a_plan_is_one_of_the_summary_or_is_explained() -> None:
+    printed = set(re.findall(r"""(?:Line|_named)\(\s*f?"([A-Z]+)[ "]""", inspect.getsource(plan)))
+    of_summary = {row[0] for row in rows(DOCS / "how-to" / "read-the-summary.md", "Word")}
+    assert printed - of_summary == {
+        row[0] for row in rows(DOCS / "how-to" / "resume-a-run.md", "Word of the plan")
+    }
 
 
 def test_every_code_has_its_heading() -> None:

@@ -120,6 +120,11 @@ class Owner:
         option = self.config.option
         return any(getattr(option, name, None) for name in _REHEARSALS)
 
+    @property
+    def shows_plan(self) -> bool:
+        """Nothing is run to show what a resume would do (``--resume-failed --collect-only``)."""
+        return self.wanted is not None and bool(self.config.option.collectonly)
+
     def open(self, say: Callable[[str], None]) -> None:
         """Make the plan and the run's place in the ledger. Raises pytest.UsageError when a resume is refused.
 
@@ -371,7 +376,9 @@ class Owner:
         A run with outstanding tests is never 0, and neither is one with more flaky tests than are tolerated.
         """
         if self.is_rehearsal:
-            return status
+            # A plan in which nothing is left to run is no empty collection.
+            is_empty = status == pytest.ExitCode.NO_TESTS_COLLECTED and self.run.counts()
+            return pytest.ExitCode.OK if is_empty and self.shows_plan else status
         if status == FLAKY_STATUS and self._has_reproached:
             status = pytest.ExitCode.OK
         green = FLAKY_STATUS if self.reproach() else pytest.ExitCode.OK

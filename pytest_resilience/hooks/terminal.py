@@ -18,6 +18,7 @@ from pytest_resilience.hooks import internals, rerunfailures, verdicts
 from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
 from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.subtests import is_held
+from pytest_resilience.reports.plan import planned
 from pytest_resilience.reports.summary import Facts, Line, Style, first_line, printable, summary
 from pytest_resilience.settings.options import OPTIONS
 
@@ -146,21 +147,26 @@ class Terminal:
 
     def _print_block(self, reporter: pytest.TerminalReporter) -> None:
         owner = self._owner
+        style = Style(
+            what="counts" if reporter.no_summary else owner.settings["report.summary"],
+            verbosity=reporter.verbosity,
+            letters=self._config.option.reportchars,
+        )
         if owner.is_rehearsal:
+            if owner.shows_plan:
+                lines = planned(owner.run, self._facts(), owner.plan.last, style)
+                self._write_block(reporter, "resume plan", lines)
             return
         if not owner.is_selected and not owner.warnings and not owner.left_open():
             return
         internals.count(reporter, "not run", owner.run.having(Outcome.NOT_RUN))
         internals.count(reporter, "interrupted", owner.run.having(Outcome.INTERRUPTED))
         internals.count(reporter, "carried over", owner.run.having(Outcome.CARRIED_OVER))
-        style = Style(
-            what="counts" if reporter.no_summary else owner.settings["report.summary"],
-            verbosity=reporter.verbosity,
-            letters=self._config.option.reportchars,
-        )
-        lines = summary(owner.run, self._facts(), style)
-        if lines and reporter.verbosity >= 0 and not reporter.no_summary and len(lines) > 1:
-            reporter.write_sep("=", "resilience summary")
+        self._write_block(reporter, "resilience summary", summary(owner.run, self._facts(), style))
+
+    def _write_block(self, reporter: pytest.TerminalReporter, heading: str, lines: list[Line]) -> None:
+        if reporter.verbosity >= 0 and not reporter.no_summary and len(lines) > 1:
+            reporter.write_sep("=", heading)
         for line in lines:
             self._write(reporter, line)
 

@@ -1,7 +1,7 @@
 """The block at the end of a run: what became of every test, and the command that goes on from here."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from pytest_resilience.core.codes import Code, told
@@ -61,14 +61,14 @@ class Style:
 
 def summary(run: Run, facts: Facts, style: Style) -> list[Line]:
     """The lines of the block, empty for "none". Whatever a node id or a message holds, a terminal obeys none of it."""
-    return [replace(line, text=printable(line.text)) for line in _lines(run, facts, style)]
+    return safe(_lines(run, facts, style))
 
 
 def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
     if style.what == "none":
         return []
     ending = [
-        *_complete(run, facts),
+        *complete(run, facts),
         _outcomes(run),
         *_inconsistent(run),
         *_reproach(facts),
@@ -80,10 +80,10 @@ def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
         *(_all(run, facts) if style.what == "all" else ()),
         *_flaky(run, facts, style),
         *_late(run, facts),
-        *_held(run, facts),
+        *held(run, facts),
         *_interrupted(run, facts),
         *_not_run(run, facts, style),
-        *_carried(run, facts, style),
+        *carried(run, facts, style),
         *_changes(facts),
         *_redacted(facts),
         *(Line(f"WARNING {warning}", "yellow", is_whole=True) for warning in facts.warnings),
@@ -92,7 +92,8 @@ def _lines(run: Run, facts: Facts, style: Style) -> list[Line]:
     ]
 
 
-def _complete(run: Run, facts: Facts) -> Iterable[Line]:
+def complete(run: Run, facts: Facts) -> Iterable[Line]:
+    """That everything is carried over, when it is."""
     if set(run.counts()) == {Outcome.CARRIED_OVER} and not facts.left_open:
         yield Line(f"COMPLETE nothing was left to run - {Code.RESUME_NOTHING_LEFT}", "green", is_whole=True)
 
@@ -126,7 +127,7 @@ def _resume(run: Run, facts: Facts) -> Iterable[Line]:
         return
     parts = [f"{counts[one]} {word(one)}" for one in Outcome if one in counts]
     if facts.left_open:
-        parts.append(f"{len(facts.left_open)} {_where(facts)}")
+        parts.append(f"{len(facts.left_open)} {where_open(facts)}")
     yield Line(f"RESUME {facts.command} - {left} left: {', '.join(parts)}", "", is_whole=True)
 
 
@@ -200,7 +201,8 @@ def _late(run: Run, facts: Facts) -> Iterable[Line]:
             yield Line(f"{_upper(outcome)} {facts.name(key)} - told by the ledger alone{why}", "red")
 
 
-def _held(run: Run, facts: Facts) -> Iterable[Line]:
+def held(run: Run, facts: Facts) -> Iterable[Line]:
+    """The tests that are not run because they were in flight in too many deaths, and how they are released."""
     for key in run.tests():
         if run.fate(key) == "held":
             yield Line(
@@ -219,8 +221,8 @@ def _deaths(run: Run, key: str) -> int:
 def _interrupted(run: Run, facts: Facts) -> Iterable[Line]:
     keys = run.having(Outcome.INTERRUPTED)
     if keys:
-        text = f"in flight when the session was stopped: {_some(facts, keys)}"
-        yield Line(f"INTERRUPTED {_tests(keys)} - {text}", "yellow")
+        text = f"in flight when the session was stopped: {some_of(facts, keys)}"
+        yield Line(f"INTERRUPTED {number_of(keys)} - {text}", "yellow")
 
 
 def _not_run(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
@@ -228,18 +230,19 @@ def _not_run(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
     if not keys:
         return
     reason = run.reason
-    yield Line(f"NOTRUN {_tests(keys)} - {told(reason.code, reason.why)}", "yellow")
+    yield Line(f"NOTRUN {number_of(keys)} - {told(reason.code, reason.why)}", "yellow")
     if "n" in style.letters:
         yield from (Line(f"  {facts.name(key)}", is_whole=True) for key in keys)
 
 
-def _carried(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
+def carried(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
+    """What is taken over, and from where."""
     keys = run.having(Outcome.CARRIED_OVER)
     if not keys:
         return
     flaky = sum(run.inherited[key].outcome is Outcome.FLAKY for key in keys if key in run.inherited)
     note = f", {flaky} of them flaky" if flaky else ""
-    yield Line(f"CARRIED {_tests(keys)} - {facts.carried_from}{note}", is_whole=True)
+    yield Line(f"CARRIED {number_of(keys)} - {facts.carried_from}{note}", is_whole=True)
     if "c" in style.letters:
         yield from (Line(f"  {facts.name(key)}", is_whole=True) for key in keys)
 
@@ -247,17 +250,18 @@ def _carried(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
 def _changes(facts: Facts) -> Iterable[Line]:
     if facts.gone:
         yield Line(
-            f"GONE {_tests(facts.gone)} - {Code.RESUME_TESTS_CHANGED}: {_some(facts, facts.gone)}", "yellow"
+            f"GONE {number_of(facts.gone)} - {Code.RESUME_TESTS_CHANGED}: {some_of(facts, facts.gone)}",
+            "yellow",
         )
     if facts.stale:
         text = "passed before, but their files changed, so they ran again"
-        yield Line(f"CHANGED {_tests(facts.stale)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
+        yield Line(f"CHANGED {number_of(facts.stale)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
     if facts.outdated:
-        text = f"carried over, though their files changed: {_some(facts, facts.outdated)}"
-        yield Line(f"CHANGED {_tests(facts.outdated)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
+        text = f"carried over, though their files changed: {some_of(facts, facts.outdated)}"
+        yield Line(f"CHANGED {number_of(facts.outdated)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
     if facts.left_open:
-        text = f"{_where(facts)}: {_some(facts, facts.left_open)}"
-        yield Line(f"OPEN {_tests(facts.left_open)} - {Code.RESUME_OUTSTANDING}: {text}", "yellow")
+        text = f"{where_open(facts)}: {some_of(facts, facts.left_open)}"
+        yield Line(f"OPEN {number_of(facts.left_open)} - {Code.RESUME_OUTSTANDING}: {text}", "yellow")
 
 
 def _redacted(facts: Facts) -> Iterable[Line]:
@@ -270,7 +274,8 @@ def _redacted(facts: Facts) -> Iterable[Line]:
         )
 
 
-def _where(facts: Facts) -> str:
+def where_open(facts: Facts) -> str:
+    """Why tests stay open, as the end of a sentence."""
     return (
         "outside today's selection" if facts.is_selected else "not reached, the tests were not selected yet"
     )
@@ -315,13 +320,20 @@ def _upper(outcome: Outcome) -> str:
     )
 
 
-def _tests(keys: list[str]) -> str:
+def number_of(keys: Collection[str]) -> str:
+    """How many tests that is, in words."""
     return "1 test" if len(keys) == 1 else f"{len(keys)} tests"
 
 
-def _some(facts: Facts, keys: list[str]) -> str:
+def some_of(facts: Facts, keys: list[str]) -> str:
+    """The names of the first tests, and how many more there are."""
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return ", ".join(facts.name(key) for key in keys[:3]) + more
+
+
+def safe(lines: Iterable[Line]) -> list[Line]:
+    """The lines, fit to print whatever a node id or a message holds."""
+    return [replace(line, text=printable(line.text)) for line in lines]
 
 
 def first_line(text: str) -> str:
