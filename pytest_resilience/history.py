@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import TestInherited
@@ -16,6 +17,7 @@ from pytest_resilience.ledger.holders import Holder, holders
 from pytest_resilience.ledger.places import Stores
 from pytest_resilience.ledger.reading import Reading, read
 from pytest_resilience.ledger.redaction import redacted
+from pytest_resilience.ledger.runinfo import differences
 from pytest_resilience.ledger.runs import (
     OWNER,
     AmbiguousRun,
@@ -185,6 +187,40 @@ def _left_behind(run_id: str, held: list[Holder]) -> str:
         f"the lock of {holder.role} is held by process {pids}, a leftover of run {run_id}, whose own process "
         f"{holder.process.pid} is gone. It writes nothing, so the resume goes on; to be rid of it: kill {pids}"
     )
+
+
+def unlike(store: Store | Stores, key: str) -> str:
+    """What is to be said where there are runs, but none of our `key`; empty where there is none at all."""
+    others = [info for info in store.runs() if info.key != key]
+    if not others:
+        return ""
+    newest = others[-1]
+    return (
+        f"no earlier run is like this one; of run {newest.id}, the newest, {_differing(newest.key, key)}. "
+        f"Repeat that, or name the run: --resume-failed={newest.id.partition('-')[2]}"
+    )
+
+
+def mismatch(past: Past | None, key: str, root: Path, rootdir: Path) -> str:
+    """What is to be said of a run that was named and is not of our `key`, empty when there is nothing to say.
+
+    Raises CannotResume where its node ids mean other tests: its rootdir is another one. A ledger, at `root`, inside of
+    today's rootdir was moved along with it.
+    """
+    if past is None or past.info.key == key:
+        return ""
+    info = past.info
+    text = f"of run {info.id}, {_differing(info.key, key)}"
+    if info.rootdir != str(rootdir) and not root.is_relative_to(rootdir):
+        raise CannotResume(
+            f"{Code.RESUME_MISMATCH}: {text}; its node ids mean other tests here. "
+            f"Give --rootdir {info.rootdir}, or start without --resume-failed"
+        )
+    return f"{text}. What passed in it is carried over all the same, because it was named"
+
+
+def _differing(then: str, today: str) -> str:
+    return ", ".join(differences(then, today)) or "the circumstances are not known"
 
 
 def plan_from(

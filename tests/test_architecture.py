@@ -29,9 +29,10 @@ RINGS: tuple[dict[str, str], ...] = (
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
-        "hooks": "__init__ allowance attempt attempts choice collecting conditions deferred explain handover inquiry "
-        "internals journal lifeline listeners owner policies redaction redistribution repeated rerunfailures rescheduling rivals "
-        "selection serial session signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals"
+        "hooks": "__init__ allowance attempt attempts children choice collecting conditions deferred explain "
+        "handover inquiry internals journal lastfailed lifeline listeners owner policies redaction "
+        "redistribution repeated rerunfailures rescheduling rivals selection serial session shards "
+        "signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals"
     },
     {"plugin": ""},
 )

@@ -154,6 +154,13 @@ class Code(Enum):
     RESUME_LEDGER_MISSING = Problem(
         "RES502", "resume-ledger-missing", "warning", "there is no earlier run to resume", ("start_fresh",)
     )
+    RESUME_MISMATCH = Problem(
+        "RES503",
+        "resume-mismatch",
+        "error",
+        "the earlier run was made under other circumstances",
+        ("start_fresh", "repeat_arguments"),
+    )
     RESUME_TESTS_CHANGED = Problem(
         "RES504", "resume-tests-changed", "warning", "tests are gone since the run"
     )

@@ -26,6 +26,11 @@ def keys_of(nodeids: Iterable[str]) -> list[str]:
     return keys
 
 
+def nodeid_of(key: str) -> str:
+    """The node id that a test with this key has."""
+    return _OCCURRENCE.sub("", key)
+
+
 def file_of(key: str) -> str:
     """The file part of a key, relative to the rootdir with ``/``; empty for an id without one (``::Case::test_x``)."""
     return key.partition("::")[0]
@@ -64,7 +69,7 @@ def is_gone(
         child = key if depth == len(parts) - 1 else "::".join(parts[: depth + 1])
         if parent not in collected:
             return False
-        if child not in present and _OCCURRENCE.sub("", child) not in present:
+        if child not in present and nodeid_of(child) not in present:
             return not is_redacted(child) or all(one in runs for one in _like(child, present))
         parent = child
     return False

@@ -70,6 +70,12 @@ def close_item(item: pytest.Item) -> None:
         item.funcargs = None  # type: ignore[attr-defined]
 
 
+def was_asked(report: pytest.CollectReport) -> bool:
+    """Whether a collector was asked for its children; ``--lf`` answers for those that it skips."""
+    # pytest's own report has the call until the report is told to everybody.
+    return "call" in report.__dict__
+
+
 _TAKES_SPACE = "add_space" in signature(show_test_item).parameters  # since pytest 9
 
 

@@ -29,19 +29,22 @@ from pytest_resilience.core.facts import (
     TestInherited,
     TestsSelected,
 )
+from pytest_resilience.core.keys import nodeid_of
+from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.core.whole import by_file, seal
-from pytest_resilience.history import CannotResume, Past, Patience, plan_from, to_resume
+from pytest_resilience.history import CannotResume, Past, Patience, mismatch, plan_from, to_resume, unlike
 from pytest_resilience.hooks import choice as choices
-from pytest_resilience.hooks import collecting, xdist_internals
+from pytest_resilience.hooks import collecting, lastfailed, xdist_internals
 from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.redaction import redactor_for
 from pytest_resilience.hooks.selection import Collected
+from pytest_resilience.hooks.shards import shard_of
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.places import Stores, state_folder
@@ -50,6 +53,7 @@ from pytest_resilience.ledger.retention import Limits, prune
 from pytest_resilience.ledger.runinfo import run_id_after
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, run_key
 from pytest_resilience.ledger.segments import Segment
+from pytest_resilience.reports.summary import printable
 from pytest_resilience.settings.resolved import Settings
 
 if TYPE_CHECKING:
@@ -137,6 +141,7 @@ class Owner:
             dict(os.environ),
             sys.version_info[:2],
             f"{sys.platform}-{platform.machine()}",
+            shard_of(config),
         )
         if self.wanted is not None:
             self._take_over(key, Patience(is_forced=config.option.resilience_force, say=say, warn=self.warn))
@@ -179,17 +184,19 @@ class Owner:
     def _take_over(self, key: str, patience: Patience) -> None:
         try:
             self.parent = to_resume(self.stores, self.wanted or "", key, patience)
+            differs = mismatch(self.parent, key, self.stores.current.root, self.config.rootpath)
         except CannotResume as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(printable(str(error))) from None
         except OSError as error:
             self.warn(Code.RESUME_LEDGER_MISSING, f"the ledger cannot be read ({error}); everything runs")
             return
         if self.parent is None:
-            self.warn(
-                Code.RESUME_LEDGER_MISSING,
-                f"no earlier run in {self.settings['ledger.dir']} at {self.config.rootpath}{self._unreadable()}; "
-                "everything runs",
-            )
+            other = unlike(self.stores, key)
+            if other:
+                self.warn(Code.RESUME_MISMATCH, f"{other}. Everything runs")
+            else:
+                where = f"{self.settings['ledger.dir']} at {self.config.rootpath}{self._unreadable()}"
+                self.warn(Code.RESUME_LEDGER_MISSING, f"no earlier run in {where}; everything runs")
             return
         if self.parent.damage:
             self.warn(
@@ -197,6 +204,8 @@ class Owner:
                 f"{self.parent.damage} bad places in run {self.parent.info.id} were skipped "
                 f"({self.parent.example}); what they said is not known, so tests run again",
             )
+        if differs:
+            self.warn(Code.RESUME_MISMATCH, differs)
         today, earlier = self.choice, choices.of_run(self.config, self.parent.info)
         named = [choices.as_nodeid(self.config, one) for one in today.paths]
         # What nothing was said of is as in the earlier run; what was said narrows it.
@@ -432,6 +441,29 @@ class Owner:
             return []
         return [key for key in self.plan.outdated if self.run.fate(key) == "carried"]
 
+    def turned(self) -> list[str]:
+        """The keys of tests that were bad and are good now, with the same files. Deaths tell nothing of a test."""
+        known = self.run.inherited
+        return [
+            key
+            for key in self.run.having(*_GOOD_NOW)
+            if key in known
+            and known[key].outcome in _BAD_BEFORE
+            and known[key].digest
+            and known[key].digest == self.run.digest(key)
+        ]
+
+    def correct_cache(self) -> None:
+        """Let pytest's own cache know of what a resume did not run. Of a run that was named, only what is bad:
+        what passed in it may have failed since.
+        """
+        if self.parent is None or self.is_rehearsal:
+            return
+        bad = [key for key, outcome in self.run.outcomes().items() if outcome.is_bad]
+        bad += [key for key in self.left_open() if self.plan.known[key].outcome.is_bad]
+        good = () if self.wanted else self.plan.carried
+        lastfailed.correct(self.config, [*map(nodeid_of, good)], [*map(nodeid_of, bad)])
+
     def close(self, status: int) -> None:
         """Write the end of the run. Never raises for trouble of the ledger."""
         if not self.is_open:
@@ -447,6 +479,8 @@ class Owner:
 
 
 _REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
+_BAD_BEFORE = (Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT)
+_GOOD_NOW = (Outcome.PASSED, Outcome.FLAKY)
 _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
 
 

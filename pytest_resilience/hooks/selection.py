@@ -9,6 +9,7 @@ import pytest
 from pytest_resilience.core.keys import file_of, is_gone, is_repeated, keys_of
 from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan
+from pytest_resilience.hooks.children import Children
 from pytest_resilience.ledger.sizes import stored_key
 
 
@@ -94,8 +95,7 @@ class Selection:
         self._carried: list[str] = []
         self._held: list[str] = []
         self._deselected: set[str] = set()
-        self._collectors: set[str] = set()
-        self._present: set[str] = set()
+        self._children = Children()
         self._all: set[str] = set()
         self._unimported: dict[str, list[str]] = {}
         self._files: set[str] = set()
@@ -108,9 +108,11 @@ class Selection:
         return self._odd.get(id(item), item.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection(self) -> None:
+    def pytest_collection(self, session: pytest.Session) -> None:
         # The owner makes the plan when the session starts, after this object was made.
         self._orders = self._orders_when_made()
+        if self._orders.outstanding:
+            session.config.pluginmanager.register(self._children, "resilience-children")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> pytest.CollectReport | None:
@@ -131,9 +133,6 @@ class Selection:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if not report.passed:
             self._broken.add(file_of(report.nodeid))
-        if self._orders.outstanding and report.passed and report.nodeid not in self._unimported:
-            self._collectors.add(report.nodeid)
-            self._present.update(node.nodeid for node in report.result)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self._is_narrowed = True
@@ -198,6 +197,9 @@ class Selection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if self._orders.last:
+            # A conftest file of a subfolder is asked for the order even later than we are.
+            session.items.sort(key=lambda item: self.key_of(item) in self._orders.last)
         nodeids = [item.nodeid for item in session.items]
         keys = [self.key_of(item) for item in session.items]
         redacted = [
@@ -227,14 +229,18 @@ class Selection:
         unseen = [key for key in self._orders.outstanding if key not in seen]
         if any(map(is_redacted, unseen)):
             # They are not in the selection, but they may be there all the same.
-            there = set(map(self._redactor.text, self._present))
+            there = set(map(self._redactor.text, self._children.found))
             unseen = [key for key in unseen if key not in there]
         runs = {self._nodeids.get(id(item), "") for item in items}
         return [
             key
             for key in unseen
             if is_gone(
-                key, self._collectors, self._present, lambda file: (self._rootdir / file).exists(), runs
+                key,
+                self._children.asked,
+                self._children.found,
+                lambda file: (self._rootdir / file).exists(),
+                runs,
             )
         ]
 

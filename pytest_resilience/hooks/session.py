@@ -34,6 +34,11 @@ class Session:
         ):
             owner.decide(DecisionTaken(code=Code.COLLECTION_ERROR.code, why=str(excinfo.value)))
             return
+        if isinstance(excinfo.value, pytest.Session.Interrupted) and owner.config.getoption(
+            "stepwise", False
+        ):
+            owner.decide(DecisionTaken(code=Code.STOP_MAX_FAILURES.code, why=str(excinfo.value)))
+            return
         text = str(excinfo.value)
         why = f"{excinfo.typename}: {text}" if text else excinfo.typename
         owner.decide(DecisionTaken(code=Code.INTERRUPTED_BY_SIGNAL.code, why=why))
@@ -63,6 +68,8 @@ class Session:
                 self._terminal.print_missing_block()
             finally:
                 # Also when there is no terminal any more that would take it.
+                with owner.guarded():
+                    owner.correct_cache()
                 with owner.guarded():
                     owner.close(session.exitstatus)
 

@@ -14,7 +14,7 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
-from pytest_resilience.hooks import internals, rerunfailures, verdicts
+from pytest_resilience.hooks import internals, rerunfailures, shards, verdicts
 from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
 from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.subtests import is_held
@@ -189,6 +189,7 @@ class Terminal:
             gone=owner.run.gone(),
             stale=owner.stale_tests(),
             outdated=owner.outdated_tests(),
+            turned=owner.turned(),
             warnings=[f"{code}: {text}" for code, text in warnings.items()],
             redacted=owner.redacted,
             reproach=self._reproach(),
@@ -240,6 +241,7 @@ class Terminal:
                 parts.append(min(flags, key=len))
                 parts += [str(config.getoption(option.dest))] if option.metavar else []
         parts += rerunfailures.words(config, typed)
+        parts += shards.words(config)
         name = self._owner.name_of_older_run
         parts.append(f"--resume-failed={name}" if name else "--resume-failed")
         outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]

@@ -28,6 +28,9 @@ _SHARDS = (
 )
 
 
+_PARTS = ("rootdir", "environment", "shard", "Python", "platform")
+
+
 class BadRun(ValueError):
     """Not the description of a run as one of us wrote it."""
 
@@ -58,17 +61,33 @@ def began_at(run_id: str) -> float:
     return moment.timestamp() + int(run_id[15:18]) / 1000
 
 
-def run_key(rootdir: str, environ: Mapping[str, str], version: Sequence[object] | str, platform: str) -> str:
+def run_key(
+    rootdir: str,
+    environ: Mapping[str, str],
+    version: Sequence[object] | str,
+    platform: str,
+    shard: str = "",
+) -> str:
     """What runs have in common that may resume each other: a list in JSON, for people to read too.
 
     Two interpreters, two environments of tox or nox and two shards have keys of their own. `version` is that of
-    Python, of which the first two parts count.
+    Python, of which the first two parts count; `shard` is what options say of it, beside the environment.
     """
     parts = version.split(".") if isinstance(version, str) else version
     environment = next((f"{name}={environ[name]}" for name in _ENVIRONMENTS if environ.get(name)), "")
-    shard = next((f"{name}={environ[name]}" for name in _SHARDS if environ.get(name)), "")
+    node = next((f"{name}={environ[name]}" for name in _SHARDS if environ.get(name)), "")
+    shard = " ".join(part for part in (node, shard) if part)
     minor = ".".join(str(part) for part in parts[:2])
     return json.dumps([rootdir, environment, shard, minor, platform])
+
+
+def differences(then: str, today: str) -> list[str]:
+    """In which parts two keys differ, in words; empty when they are equal, or one is not made as ours are."""
+    try:
+        pairs = list(zip(_PARTS, json.loads(then), json.loads(today), strict=True))
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return [f"{part} was {a or 'none'} and is {b or 'none'}" for part, a, b in pairs if a != b]
 
 
 @dataclass(frozen=True, kw_only=True)

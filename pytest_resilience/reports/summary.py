@@ -31,7 +31,8 @@ class Facts:
     """What the block is made of, beside the run itself.
 
     `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`,
-    `stale` and `outdated` are keys; `redacted` is the number of texts that a secret was taken out of; `warnings` are coded sentences, `reproach` is the one about too many flaky tests; `command` is the resume command, empty when there is no
+    `stale`, `outdated` and `turned` (bad before, good now, the same files) are keys; `redacted` is the number of texts that a
+    secret was taken out of; `warnings` are coded sentences, `reproach` is the one about too many flaky tests; `command` is the resume command, empty when there is no
     ledger to resume from. `late` are keys of tests that the ledger alone tells of, because their worker was cut off;
     `is_selected` is false for a session that ended before its tests were selected.
     """
@@ -44,6 +45,7 @@ class Facts:
     gone: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     redacted: int = 0
     reproach: str = ""
@@ -259,6 +261,10 @@ def _changes(facts: Facts) -> Iterable[Line]:
     if facts.outdated:
         text = f"carried over, though their files changed: {some_of(facts, facts.outdated)}"
         yield Line(f"CHANGED {number_of(facts.outdated)} - {Code.RESUME_CODE_CHANGED}: {text}", "yellow")
+    if facts.turned:
+        why = "mended elsewhere, flaky, or dependent on tests that did not run; a whole run tells"
+        text = f"failed before and are good now with the same files: {why}: {some_of(facts, facts.turned)}"
+        yield Line(f"TURNED {number_of(facts.turned)} - {text}")
     if facts.left_open:
         text = f"{where_open(facts)}: {some_of(facts, facts.left_open)}"
         yield Line(f"OPEN {number_of(facts.left_open)} - {Code.RESUME_OUTSTANDING}: {text}", "yellow")

@@ -21,7 +21,7 @@ from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import Disk
 from pytest_resilience.ledger.final import Final, read_final
 from pytest_resilience.ledger.reading import CARRY, Damage, facts_of, read
-from pytest_resilience.ledger.runinfo import began_at
+from pytest_resilience.ledger.runinfo import began_at, differences
 from pytest_resilience.ledger.runs import (
     RUN_ID,
     AmbiguousRun,
@@ -95,14 +95,34 @@ def test_runs_that_must_not_take_each_other_have_different_keys() -> None:
         run_key("/r", {"CI_NODE_INDEX": "2"}, (3, 12, 1), "linux"),
         run_key("/r", {}, (3, 13, 0), "linux"),
         run_key("/r", {}, (3, 12, 1), "darwin"),
+        run_key("/r", {}, (3, 12, 1), "linux", "--splits=2 --group=1"),
+        run_key("/r", {"CI_NODE_INDEX": "2"}, (3, 12, 1), "linux", "--splits=2 --group=1"),
     }
-    assert len(keys) == 7
+    assert len(keys) == 9
 
 
 def test_a_patch_release_of_python_and_other_variables_do_not_matter() -> None:
     plain = run_key("/r", {}, (3, 12, 1), "linux")
     assert run_key("/r", {"HOME": "/h"}, "3.12.9", "linux") == plain
     assert json.loads(plain) == ["/r", "", "", "3.12", "linux"]
+
+
+def test_keys_tell_in_words_what_they_differ_in() -> None:
+    then = run_key("/r", {"TOX_ENV_NAME": "py"}, (3, 12), "linux")
+    today = run_key("/s", {}, (3, 13), "linux", "--splits=2 --group=1")
+    assert differences(then, today) == [
+        "rootdir was /r and is /s",
+        "environment was TOX_ENV_NAME=py and is none",
+        "shard was none and is --splits=2 --group=1",
+        "Python was 3.12 and is 3.13",
+    ]
+    assert differences(then, then) == []
+
+
+@given(st.text() | st.recursive(st.none() | st.text(), lambda some: st.lists(some)).map(json.dumps))
+def test_what_is_no_key_of_ours_differs_in_nothing_that_can_be_told(then: str) -> None:
+    told = differences(then, run_key("/r", {}, (3, 12), "linux"))
+    assert told == [] or len(json.loads(then)) == 5
 
 
 # ---- run.json

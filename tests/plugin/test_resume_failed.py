@@ -336,7 +336,7 @@ def test_a_run_of_another_environment_is_not_ours(
     batch = resumable(pytester)
     monkeypatch.setenv("TOX_ENV_NAME", "other")
     run = batch.run("--resume-failed")
-    assert "RES502" in run.text
+    assert "RES503" in run.text
     assert "carried_over" not in run.outcomes
 
 

@@ -368,6 +368,7 @@ def test_what_changed_since_the_run_before_is_told() -> None:
         gone=["a.py::x"],
         stale=["b.py::y", "b.py::z"],
         outdated=["d.py::x"],
+        turned=["d.py::t"],
         left_open=numbered(4, "c.py"),
         command=RESUME,
     )
@@ -375,6 +376,8 @@ def test_what_changed_since_the_run_before_is_told() -> None:
         "GONE 1 test - RES504 resume-tests-changed: a.py::x",
         "CHANGED 2 tests - RES505 resume-code-changed: passed before, but their files changed, so they ran again",
         "CHANGED 1 test - RES505 resume-code-changed: carried over, though their files changed: d.py::x",
+        "TURNED 1 test - failed before and are good now with the same files: mended elsewhere, flaky, "
+        "or dependent on tests that did not run; a whole run tells: d.py::t",
         "OPEN 4 tests - RES506 resume-outstanding: outside today's selection: "
         "c.py::t0, c.py::t1, c.py::t2 and 1 more",
         "OUTCOMES total=1 passed=1",
@@ -456,6 +459,7 @@ def everywhere(text: str) -> tuple[Made, Facts]:
         gone=[text],
         stale=[text],
         outdated=[text],
+        turned=[text],
         warnings=[text],
         command=f"pytest {text}",
     )
