@@ -212,6 +212,8 @@ class Store:
         for folder in (self.root, self.folder_of_runs):
             with suppress(FileExistsError):
                 self._disk.make_folder(folder)
+                with opened_folder(folder.parent, self._disk) as parent:
+                    sync_names(parent, self._disk)
             _check(folder, self._disk)
         self._check_format()
         major, minor = FORMAT

@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -54,7 +55,9 @@ def a_run(store: Store, *, hours: float = 0) -> RunFolder:
 T = TypeVar("T")
 
 
-def every_fault(prepare: Callable[[int], T], act: Callable[[T], object]) -> Iterator[tuple[T, bool]]:
+def every_fault(
+    prepare: Callable[[int], T], act: Callable[[T], object], faults: Sequence[Fault] = FAULTS
+) -> Iterator[tuple[T, bool]]:
     """Do something again and again, each time with one fault at one of its calls, on what was prepared for it.
 
     Gives what was prepared and whether it went well. Nothing but an error of the system comes out of it.
@@ -64,7 +67,7 @@ def every_fault(prepare: Callable[[int], T], act: Callable[[T], object]) -> Iter
     with in_place_of_the_disk(whole):
         act(place)
     for at in range(len(whole.calls)):
-        for fault in FAULTS:
+        for fault in faults:
             disk, place, went_well = FaultyDisk({at: fault}), prepare(next(numbers)), False
             with in_place_of_the_disk(disk), suppress(OSError, Died):
                 act(place)
@@ -135,17 +138,21 @@ def test_a_run_ends_with_its_account_or_without(tmp_path: Path) -> None:
 
 @pytest.mark.invariant(21)
 def test_old_runs_are_removed_whole_or_not_at_all_and_none_that_is_needed(tmp_path: Path) -> None:
-    def prepare(number: int) -> tuple[Store, Lock | None]:
-        """A run whose worker is alive, one that may go, one with something left, and one that is complete."""
-        store = Store(tmp_path / str(number))
-        runs = [a_run(store, hours=hours) for hours in (5, 4, 3, 2)]
-        runs[3].finish(exit_status=0, counts={"passed": 1})
-        for run in runs:
-            run.release()
-        return store, Lock.acquire(runs[0].path / "seg-gw0.1.00000000.alive")
+    """Of a run whose worker is alive, one that may go, one with something left, and one that is complete."""
+    template = Store(tmp_path / "template")
+    runs = [a_run(template, hours=hours) for hours in (5, 4, 3, 2)]
+    runs[3].finish(exit_status=0, counts={"passed": 1})
+    for run in runs:
+        run.release()
 
+    def prepare(number: int) -> tuple[Store, Lock | None]:
+        store = Store(tmp_path / str(number))
+        shutil.copytree(template.root, store.root)
+        return store, Lock.acquire(store.folder_of_runs / runs[0].id / "seg-gw0.1.00000000.alive")
+
+    few = (Fault(errno.EIO), Fault(dies=True))
     ages = set()
-    for (store, lock), went_well in every_fault(prepare, lambda it: prune(it[0], FEW, now=NOW)):
+    for (store, lock), went_well in every_fault(prepare, lambda it: prune(it[0], FEW, now=NOW), few):
         assert lock is not None
         lock.release()
         left = store.runs()
