@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +113,7 @@ def test_the_decision_is_that_of_the_table(
     assert decide(one, digest, named=named, stale=stale) is from_the_table(one, digest, named, stale)
 
 
+@pytest.mark.invariant(10)
 @given(KNOWN, DIGESTS, st.booleans(), STALE)
 def test_only_what_is_known_as_good_with_todays_files_is_carried(
     one: TestInherited, digest: str, named: bool, stale: Stale
@@ -154,6 +156,7 @@ def test_such_a_test_is_outstanding_and_handed_on_as_not_good(
 # -- the plan -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.invariant(12)
 @given(st.lists(KNOWN), DIGESTS, NAMED, STALE)
 def test_every_known_test_has_one_place_in_the_plan(
     some: list[TestInherited], digest: str, named: set[str], stale: Stale

@@ -129,6 +129,7 @@ def meaning(run: Run) -> object:
     )
 
 
+@pytest.mark.invariant(8)
 @given(WRITTEN, st.randoms(use_true_random=False), st.integers(0, 10))
 def test_neither_order_nor_repetition_of_facts_matters(
     facts: list[Written], chance: random.Random, repeated: int
@@ -258,6 +259,7 @@ def test_an_attempt_that_ended_badly_without_a_final_outcome_stands_for_the_test
     assert of_one(started(), ended(Outcome.ERROR)).outcome("t") is Outcome.ERROR
 
 
+@pytest.mark.invariant(10)
 def test_an_attempt_that_ended_well_without_a_final_outcome_does_not_make_the_test_good() -> None:
     """Only the record after the teardown does."""
     assert of_one(started(), ended(Outcome.PASSED)).outcome("t") is Outcome.CRASHED
@@ -348,6 +350,7 @@ def test_a_decision_is_the_reason_why_tests_did_not_run() -> None:
 # -- each test once on each worker --------------------------------------------------------------------------------------
 
 
+@pytest.mark.invariant(10)
 @given(st.lists(OUTCOMES, max_size=5), st.integers(2, 4))
 def test_with_copies_a_test_is_good_only_when_all_copies_are(each: list[Outcome], copies: int) -> None:
     facts: list[Written] = [("ctl", selected("t")), ("ctl", SelectionDone(total=1, copies=copies))]
@@ -449,6 +452,7 @@ def carried_by_the_next(facts: Iterable[Written]) -> frozenset[str]:
     return plan("r", knowledge(folded(facts), "r"), lambda key: TODAY).carried
 
 
+@pytest.mark.invariant(11)
 @given(ledgers(), st.data())
 def test_no_loss_of_facts_makes_a_test_carried_that_would_have_run(
     facts: list[Written], data: st.DataObject
@@ -458,6 +462,7 @@ def test_no_loss_of_facts_makes_a_test_carried_that_would_have_run(
     assert carried_by_the_next(left) <= carried_by_the_next(facts)
 
 
+@pytest.mark.invariant(11)
 @given(ledgers(), st.integers(0, 40))
 def test_a_ledger_that_breaks_off_makes_no_test_carried_that_would_have_run(
     facts: list[Written], size: int
@@ -465,6 +470,7 @@ def test_a_ledger_that_breaks_off_makes_no_test_carried_that_would_have_run(
     assert carried_by_the_next(facts[:size]) <= carried_by_the_next(facts)
 
 
+@pytest.mark.invariant(10, 11)
 def test_a_lost_selection_leaves_nothing_known_as_good() -> None:
     """It said how often each test had to run: one good copy may be one of several."""
     facts: list[Written] = [("ctl", selected("t")), ("gw0", finished())]

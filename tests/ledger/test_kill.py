@@ -27,6 +27,7 @@ for number in count():
 """
 
 
+@pytest.mark.invariant(1, 5)
 @pytest.mark.parametrize(("facts", "size"), [(1, 0), (50, 500), (700, 10), (3000, 500)])
 def test_a_kill_costs_nothing_that_was_acknowledged(tmp_path: Path, facts: int, size: int) -> None:
     writer = subprocess.Popen(

@@ -222,18 +222,21 @@ def test_tests_are_split_at_500() -> None:
 # ---- what is not a line
 
 
+@pytest.mark.invariant(3, 4)
 @given(st.binary(max_size=300))
 def test_bytes_that_nobody_wrote_are_refused_and_no_more(noise: bytes) -> None:
     with pytest.raises(BadLine):
         decode(noise)
 
 
+@pytest.mark.invariant(3)
 @given(st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_bytes_with_a_checksum_that_holds_are_refused_and_no_more(noise: bytes) -> None:
     with pytest.raises(BadLine):
         decode(b'%b,"c":"%08x"}\n' % (noise, crc32(noise)))
 
 
+@pytest.mark.invariant(4)
 @given(FACTS, st.data())
 def test_no_single_change_of_up_to_four_bytes_makes_another_record(fact: Fact, data: st.DataObject) -> None:
     line = line_of(fact)
@@ -248,6 +251,7 @@ def test_no_single_change_of_up_to_four_bytes_makes_another_record(fact: Fact, d
         assert record == decode(line)
 
 
+@pytest.mark.invariant(4)
 def test_no_flipped_bit_is_accepted() -> None:
     for position in range((len(A_LINE) - 1) * 8):
         flipped = bytearray(A_LINE)
@@ -256,6 +260,7 @@ def test_no_flipped_bit_is_accepted() -> None:
             decode(bytes(flipped))
 
 
+@pytest.mark.invariant(4)
 def test_every_shorter_line_is_refused() -> None:
     for length in range(len(A_LINE) - 1):
         with pytest.raises(BadLine):
@@ -269,6 +274,7 @@ def test_the_example_that_the_hostile_lines_vary_is_believed() -> None:
     assert decode(sealed(BASE + "}")).fact == TestFinished(key="a", outcome=Outcome.PASSED, seconds=0.5)
 
 
+@pytest.mark.invariant(24)
 @pytest.mark.parametrize(
     ("good", "hostile"),
     [
@@ -323,11 +329,13 @@ def test_a_line_with_members_of_the_wrong_kind_is_refused(body: str) -> None:
         decode(sealed(body))
 
 
+@pytest.mark.invariant(27)
 def test_members_that_a_newer_release_added_are_ignored() -> None:
     line = sealed(BASE + ',"later":{"deep":[1,{"x":null}]}}')
     assert decode(line).fact == TestFinished(key="a", outcome=Outcome.PASSED, seconds=0.5)
 
 
+@pytest.mark.invariant(27)
 def test_a_kind_that_a_newer_release_added_is_told_from_damage() -> None:
     with pytest.raises(UnknownKind, match="probe") as caught:
         decode(sealed('{"k":"probe","w":"w","s":4,"t":1.5}'))

@@ -68,6 +68,7 @@ def test_what_cannot_be_asked_is_taken_for_alive(tmp_path: Path, plant: Callable
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.invariant(22)
 def test_a_lock_behind_a_link_cannot_be_had(tmp_path: Path) -> None:
     (tmp_path / "x.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match=r"(?i)link|loop|levels"):
@@ -91,6 +92,7 @@ def test_a_store_that_cannot_be_locked_is_not_ours(tmp_path: Path) -> None:
         assert not ours
 
 
+@pytest.mark.invariant(17)
 def test_a_child_of_a_fork_does_not_keep_a_lock(tmp_path: Path) -> None:
     lock = Lock.acquire(tmp_path / "x.lock")
     assert lock is not None
@@ -107,6 +109,7 @@ def test_a_child_of_a_fork_does_not_keep_a_lock(tmp_path: Path) -> None:
     os.waitpid(child, 0)
 
 
+@pytest.mark.invariant(17)
 def test_a_child_of_a_fork_that_ends_does_not_free_a_lock(tmp_path: Path) -> None:
     lock = Lock.acquire(tmp_path / "x.lock")
     assert lock is not None
@@ -139,6 +142,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.invariant(18)
 def test_a_killed_process_holds_nothing_though_its_children_live_on(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     holder = subprocess.Popen(

@@ -70,6 +70,7 @@ def test_other_files_of_the_folder_are_not_read(tmp_path: Path) -> None:
     assert records(tmp_path) == ([], [])
 
 
+@pytest.mark.invariant(5, 6)
 @pytest.mark.parametrize("cut", range(1, len(LINES[2])))
 def test_a_torn_line_costs_that_line_only(tmp_path: Path, cut: int) -> None:
     torn = LINES[2][:-cut]
@@ -83,6 +84,7 @@ def test_a_torn_line_costs_that_line_only(tmp_path: Path, cut: int) -> None:
     assert keys(tmp_path) == [*expected, "test_3"]
 
 
+@pytest.mark.invariant(3, 4, 6, 9)
 @given(st.binary(max_size=400), st.integers(0, len(WHOLE)), st.integers(0, 300))
 def test_any_splice_yields_only_what_was_written(noise: bytes, start: int, length: int) -> None:
     spliced = WHOLE[:start] + noise + WHOLE[start + length :]
@@ -96,6 +98,7 @@ def test_any_splice_yields_only_what_was_written(noise: bytes, start: int, lengt
         assert problems
 
 
+@pytest.mark.invariant(3)
 @given(
     st.dictionaries(
         st.sampled_from([FILE, "tests.jsonl", "carry.jsonl", "run.json"]), st.binary(max_size=3000)
@@ -108,6 +111,7 @@ def test_no_bytes_ever_raise(files: dict[str, bytes]) -> None:
         assert records(Path(name))[0] == []
 
 
+@pytest.mark.invariant(5)
 @settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, len(LINES[0]) - 2), st.integers(0, 7))
 def test_a_flipped_bit_costs_two_lines_at_most(number: int, position: int, bit: int) -> None:
@@ -120,6 +124,7 @@ def test_a_flipped_bit_costs_two_lines_at_most(number: int, position: int, bit: 
     assert problems
 
 
+@pytest.mark.invariant(9)
 def test_missing_lines_are_told_with_where_and_how_many(tmp_path: Path) -> None:
     write(tmp_path, LINES[0] + LINES[3] + LINES[5])
     _, problems = records(tmp_path)
@@ -139,6 +144,7 @@ def test_lines_that_are_repeated_in_another_file_are_not_missing(tmp_path: Path)
     assert problems == []
 
 
+@pytest.mark.invariant(8)
 def test_the_same_line_twice_is_no_damage(tmp_path: Path) -> None:
     write(tmp_path, LINES[0] + LINES[1] + LINES[1] + LINES[0] + LINES[2])
     assert records(tmp_path)[1] == []
@@ -151,6 +157,7 @@ def test_empty_lines_are_no_damage(tmp_path: Path) -> None:
     assert problems == []
 
 
+@pytest.mark.invariant(24)
 def test_a_line_of_many_megabytes_costs_that_line_only(tmp_path: Path) -> None:
     write(tmp_path, LINES[0] + b"x" * 3_000_000 + b"\n" + LINES[1])
     found, problems = records(tmp_path)
@@ -185,6 +192,7 @@ def newer(kind: str, seq: int) -> bytes:
     return b'%b,"c":"%08x"}\n' % (body, crc32(body))
 
 
+@pytest.mark.invariant(27)
 def test_kinds_of_newer_releases_are_counted_and_are_no_damage(tmp_path: Path) -> None:
     write(tmp_path, LINES[0] + newer("probe", 1) + LINES[2])
     reading = read(tmp_path)
@@ -192,6 +200,7 @@ def test_kinds_of_newer_releases_are_counted_and_are_no_damage(tmp_path: Path) -
     assert (reading.unknown, reading.problems) == (1, [])
 
 
+@pytest.mark.invariant(27)
 def test_a_segment_of_a_newer_format_is_left_out(tmp_path: Path) -> None:
     opened: Fact = SegmentOpened(run="r", writer=WRITER, pid=1, format=(2, 0))
     write(tmp_path, encode(opened, writer=WRITER, seq=0, at=0.0) + LINES[1])
@@ -209,6 +218,7 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     assert [damage.file for damage in problems] == ["."]
 
 
+@pytest.mark.invariant(22)
 def test_a_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.mkdir()
@@ -219,6 +229,7 @@ def test_a_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert problems
 
 
+@pytest.mark.invariant(22)
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link", "hard link", "foreign"])
 def test_what_is_not_a_file_of_ours_is_refused_and_blocks_nothing(tmp_path: Path, kind: str) -> None:
     other = "seg-gw1.1.00000000.jsonl"

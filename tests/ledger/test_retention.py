@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ RUNS = st.lists(
 LIMITS = st.builds(Limits, runs=st.integers(0, 30), days=st.integers(0, 60), mb=st.integers(0, 500))
 
 
+@pytest.mark.invariant(21)
 @given(RUNS, LIMITS)
 def test_nothing_that_may_be_needed_ever_goes(runs: list[StoredRun], limits: Limits) -> None:
     gone = set(removable(runs, limits))
@@ -120,6 +122,7 @@ def test_the_folders_of_old_runs_disappear(tmp_path: Path) -> None:
     assert prune(store, FEW, now=NOW) == []
 
 
+@pytest.mark.invariant(21)
 def test_a_run_that_is_alive_stays_however_old(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     runs = [a_run(store, hours=hours) for hours in (9, 8, 7, 6, 5)]
@@ -130,6 +133,7 @@ def test_a_run_that_is_alive_stays_however_old(tmp_path: Path) -> None:
     runs[0].release()
 
 
+@pytest.mark.invariant(21)
 def test_the_newest_run_with_something_left_to_do_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     runs = [a_run(store, hours=hours, ended=hours not in (9, 8)) for hours in (9, 8, 7, 6, 5)]
@@ -157,6 +161,7 @@ def test_what_the_dead_left_half_made_goes_too_once_it_is_old(tmp_path: Path) ->
     assert left == [young]
 
 
+@pytest.mark.invariant(22)
 def test_a_link_among_the_runs_is_removed_and_not_followed(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     for hours in (9, 8, 7, 6, 5):

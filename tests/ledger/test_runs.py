@@ -207,6 +207,7 @@ def test_inherited_tests_that_are_gone_are_missed(tmp_path: Path) -> None:
     assert reading.problems == [Damage(CARRY, 0, "2 inherited tests are missing")]
 
 
+@pytest.mark.invariant(23)
 def test_only_the_owner_can_get_at_a_store_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o000)
     try:
@@ -289,6 +290,7 @@ def test_what_no_run_can_be_made_of_is_an_error_of_the_system_for_the_caller(tmp
 # ---- a store that is not to be trusted
 
 
+@pytest.mark.invariant(22)
 def test_a_store_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir(0o700)
     (tmp_path / "store").symlink_to(tmp_path / "victim")
@@ -299,6 +301,7 @@ def test_a_store_that_is_a_link_is_refused(tmp_path: Path) -> None:
     assert names_in(tmp_path / "victim") == []
 
 
+@pytest.mark.invariant(22)
 def test_runs_that_are_a_link_are_refused(tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir(0o700)
     (tmp_path / "store").mkdir(0o700)
@@ -308,6 +311,7 @@ def test_runs_that_are_a_link_are_refused(tmp_path: Path) -> None:
     assert names_in(tmp_path / "victim") == []
 
 
+@pytest.mark.invariant(23)
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
 def test_a_store_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     store = store_in(tmp_path)
@@ -319,6 +323,7 @@ def test_a_store_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) 
         store.runs()
 
 
+@pytest.mark.invariant(23)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_store_of_somebody_else_is_refused(tmp_path: Path) -> None:
     store = store_in(tmp_path)
@@ -328,6 +333,7 @@ def test_a_store_of_somebody_else_is_refused(tmp_path: Path) -> None:
         store.runs()
 
 
+@pytest.mark.invariant(22)
 @pytest.mark.parametrize("plant", [Path.touch, os.mkfifo])
 def test_a_store_that_is_no_folder_is_refused(tmp_path: Path, plant: Callable[[Path], None]) -> None:
     plant(tmp_path / "store")
@@ -335,6 +341,7 @@ def test_a_store_that_is_no_folder_is_refused(tmp_path: Path, plant: Callable[[P
         store_in(tmp_path).create(info())
 
 
+@pytest.mark.invariant(27)
 @pytest.mark.parametrize("content", ['{"major": 2, "minor": 0}', "", "[]", '{"major": true}', "[" * 4000])
 def test_a_store_of_an_unknown_format_is_left_untouched(tmp_path: Path, content: str) -> None:
     store = store_in(tmp_path)
@@ -348,6 +355,7 @@ def test_a_store_of_an_unknown_format_is_left_untouched(tmp_path: Path, content:
     assert sorted(store.root.rglob("*")) == before
 
 
+@pytest.mark.invariant(27)
 def test_a_newer_minor_format_is_read(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     store.create(info()).release()
@@ -410,6 +418,7 @@ def test_a_run_is_found_by_any_beginning_that_is_its_own(tmp_path: Path) -> None
     assert missing.value.candidates == (first.id, second.id)
 
 
+@pytest.mark.invariant(22)
 @pytest.mark.parametrize("asked", ["..", "../..", "/etc", "", ".new-", "\0", "*"])
 def test_what_is_asked_for_is_never_a_path(tmp_path: Path, asked: str) -> None:
     store = store_in(tmp_path)
@@ -490,6 +499,7 @@ def test_a_worker_joins_the_run_it_was_told_of_and_no_other(tmp_path: Path) -> N
     assert RunFolder.join(foreign.path, "n") is None
 
 
+@pytest.mark.invariant(31)
 def test_the_account_of_a_run_holds_as_long_as_its_files_do(tmp_path: Path) -> None:
     folder = store_in(tmp_path).create(info())
     segment = Segment.create(folder.path, "ctl", run=folder.id, trouble=lambda code, why: pytest.fail(why))
@@ -515,6 +525,7 @@ def test_the_account_of_a_run_holds_as_long_as_its_files_do(tmp_path: Path) -> N
     assert folder.final() is None
 
 
+@pytest.mark.invariant(31)
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", "null", '{"exit":"0","counts":{},"files":{}}', "[" * 50_000]
 )
@@ -547,6 +558,7 @@ def test_a_run_leaves_something_when_a_test_is_outstanding_or_it_was_not_green(
     assert Final(exit_status=status, counts=counts).leaves_nothing is nothing_left
 
 
+@pytest.mark.invariant(20)
 def test_32_runs_made_at_once_are_32_runs(tmp_path: Path) -> None:
     begin, release = os.pipe()
     children = []

@@ -74,6 +74,7 @@ def test_a_segment_says_first_who_writes_it(tmp_path: Path) -> None:
     assert reading.problems == []
 
 
+@pytest.mark.invariant(22)
 @pytest.mark.parametrize("worker", ["gw0", "ctl", "../../x", "", "a b/c", "x" * 300, "ü"])
 def test_the_name_of_a_writer_is_safe_in_a_path_whatever_the_worker_is_called(
     tmp_path: Path, worker: str
@@ -84,6 +85,7 @@ def test_the_name_of_a_writer_is_safe_in_a_path_whatever_the_worker_is_called(
     assert [path.name for path in tmp_path.iterdir()] == [f"seg-{segment.writer}.jsonl"]
 
 
+@pytest.mark.invariant(23)
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
 def test_the_file_is_only_ours_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
@@ -96,6 +98,7 @@ def test_the_file_is_only_ours_whatever_the_umask(tmp_path: Path, umask: int) ->
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+@pytest.mark.invariant(7)
 def test_two_segments_of_a_process_are_two_files(tmp_path: Path) -> None:
     first, second = a_segment(tmp_path), a_segment(tmp_path)
     assert first.writer != second.writer
@@ -107,6 +110,7 @@ def test_two_segments_of_a_process_are_two_files(tmp_path: Path) -> None:
     assert sorted(map(repr, about_tests(tmp_path))) == sorted(map(repr, [passed("a"), passed("b")]))
 
 
+@pytest.mark.invariant(7)
 def test_a_file_that_exists_is_never_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Segment, "_urandom", staticmethod(lambda size: b"\0" * size))
     troubles: Trouble = []
@@ -137,6 +141,7 @@ def test_nothing_is_written_after_the_end(tmp_path: Path) -> None:
     assert about_tests(tmp_path) == []
 
 
+@pytest.mark.invariant(9)
 def test_a_fact_that_no_line_can_hold_is_dropped_and_leaves_a_gap(tmp_path: Path) -> None:
     troubles: Trouble = []
     segment = a_segment(tmp_path, trouble=lambda *trouble: troubles.append(trouble))
@@ -164,6 +169,7 @@ def test_the_one_who_is_told_may_fail_too(tmp_path: Path) -> None:
 # ---- what tests do
 
 
+@pytest.mark.invariant(14, 15)
 def test_a_removed_folder_costs_what_comes_later_and_one_warning(tmp_path: Path) -> None:
     troubles: Trouble = []
     folder = tmp_path / "run"
@@ -194,6 +200,7 @@ def test_a_removed_file_is_followed_by_a_new_one(tmp_path: Path) -> None:
     assert [why for _, why in troubles] == [f"somebody removed the ledger's file ({tmp_path})"]
 
 
+@pytest.mark.invariant(16)
 def test_a_descriptor_that_a_test_put_its_file_on_is_left_alone(tmp_path: Path) -> None:
     segment = a_segment(tmp_path)
     assert segment.write(passed("a"))
@@ -249,6 +256,7 @@ for victim in victims:
 """
 
 
+@pytest.mark.invariant(16)
 @pytest.mark.parametrize("highest", [256, 4096])
 def test_a_test_that_closes_every_descriptor_gets_no_byte_of_the_ledger(tmp_path: Path, highest: int) -> None:
     done = run_python(CLOSE_ALL.replace("LIMIT", str(highest)), tmp_path)
@@ -269,6 +277,7 @@ def in_a_forked_child(act: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.invariant(17)
 def test_a_forked_child_never_writes(tmp_path: Path) -> None:
     segment = a_segment(tmp_path)
     assert segment.write(passed("a"))
@@ -281,6 +290,7 @@ def test_a_forked_child_never_writes(tmp_path: Path) -> None:
     assert read(tmp_path).problems == []
 
 
+@pytest.mark.invariant(17)
 def test_a_child_that_no_callback_reached_does_not_write_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +380,7 @@ class Counting(Disk):
         super().datasync(fd)
 
 
+@pytest.mark.invariant(2, 29)
 @pytest.mark.parametrize(("durability", "expected"), [("process", 0), ("second", 2), ("record", 9)])
 def test_durability_says_how_often_the_disk_is_waited_for(
     tmp_path: Path, durability: str, expected: int
@@ -387,6 +398,7 @@ def test_durability_says_how_often_the_disk_is_waited_for(
     assert disk.syncs == expected + (durability == "second")
 
 
+@pytest.mark.invariant(32)
 def test_a_clock_that_goes_back_does_not_end_the_syncing(tmp_path: Path) -> None:
     disk, now = Counting(), [1e9]
     segment = a_segment(tmp_path, clock=lambda: now[0], disk=disk)

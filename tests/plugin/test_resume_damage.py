@@ -22,6 +22,7 @@ def resumable(pytester: pytest.Pytester) -> Batch:
     return batch
 
 
+@pytest.mark.invariant(11)
 @pytest.mark.parametrize("what", ["run.json", "tests.jsonl", "final.json", "segment", "FORMAT", "owner.lock"])
 @pytest.mark.parametrize("how", ["removed", "empty", "torn", "flipped", "garbage"])
 def test_damage_costs_time_and_never_a_test(pytester: pytest.Pytester, what: str, how: str) -> None:
@@ -48,6 +49,7 @@ def test_damage_costs_time_and_never_a_test(pytester: pytest.Pytester, what: str
         assert run.outcomes == {"failed": 1, "carried_over": 1}
 
 
+@pytest.mark.invariant(11)
 @pytest.mark.parametrize("seed", range(10))
 def test_a_flipped_bit_anywhere_never_skips_a_test_that_did_not_pass(
     pytester: pytest.Pytester, seed: int
@@ -68,6 +70,7 @@ def test_damage_is_told_with_its_code(pytester: pytest.Pytester) -> None:
     assert "WARNING RES401 ledger-corrupt: 1 bad place" in batch.run("--resume-failed").text
 
 
+@pytest.mark.invariant(14)
 def test_a_file_in_place_of_the_ledger_does_not_stop_the_tests(pytester: pytest.Pytester) -> None:
     batch = Batch(pytester, {"test_it.py": SUITE, "ledger": "a file"})
     named = ("--resilience-dir", "ledger")
@@ -82,6 +85,7 @@ def test_a_file_in_place_of_the_ledger_does_not_stop_the_tests(pytester: pytest.
     assert not run.line("RESUME")
 
 
+@pytest.mark.invariant(14)
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_does_not_stop_the_tests(pytester: pytest.Pytester) -> None:
     batch = Batch(pytester, SUITE)
@@ -93,6 +97,7 @@ def test_a_folder_that_cannot_be_written_does_not_stop_the_tests(pytester: pytes
     assert "WARNING RES402 ledger-unwritable: " in run.text
 
 
+@pytest.mark.invariant(23)
 def test_a_ledger_that_others_may_write_to_is_not_believed(pytester: pytest.Pytester) -> None:
     batch = resumable(pytester)
     batch.store.root.chmod(0o777)
@@ -101,6 +106,7 @@ def test_a_ledger_that_others_may_write_to_is_not_believed(pytester: pytest.Pyte
     assert "others may write to it" in run.text
 
 
+@pytest.mark.invariant(27)
 def test_a_ledger_of_a_newer_release_is_left_alone(pytester: pytest.Pytester) -> None:
     batch = resumable(pytester)
     mark = batch.store.root / "FORMAT"

@@ -34,6 +34,7 @@ def resumable(pytester: pytest.Pytester, files: dict[str, str] | None = None) ->
 # -- carried over and outstanding
 
 
+@pytest.mark.invariant(12)
 def test_what_is_outstanding_runs_and_what_is_good_is_carried_over(pytester: pytest.Pytester) -> None:
     batch = resumable(pytester)
     before = batch.steps
@@ -51,6 +52,7 @@ def test_what_is_outstanding_runs_and_what_is_good_is_carried_over(pytester: pyt
     }
 
 
+@pytest.mark.invariant(12)
 def test_a_chain_of_resumes_ends_with_every_test_good_and_then_has_nothing_to_do(
     pytester: pytest.Pytester,
 ) -> None:
@@ -66,6 +68,7 @@ def test_a_chain_of_resumes_ends_with_every_test_good_and_then_has_nothing_to_do
     assert batch.run("--resume-failed").outcomes == {"carried_over": 6}
 
 
+@pytest.mark.invariant(12)
 def test_that_nothing_is_left_is_said(pytester: pytest.Pytester) -> None:
     batch = resumable(pytester, {"test_it.py": "def test_a(): pass"})
     run = batch.run("--resume-failed")
@@ -340,6 +343,7 @@ def test_a_run_of_another_environment_is_not_ours(
     assert "carried_over" not in run.outcomes
 
 
+@pytest.mark.invariant(19)
 def test_a_run_that_is_alive_is_not_resumed(pytester: pytest.Pytester) -> None:
     batch = Batch(
         pytester,

@@ -244,6 +244,7 @@ def test_a_green_line_is_green_and_a_flaky_one_yellow(pytester: pytest.Pytester)
 HOSTILE = [r"\x1b[31mred\x1b[0m", r"a\nOUTCOMES total=0", r"\u202e", "tab\\t", r"\x00", "ü☃", "%s%d", "{0}"]
 
 
+@pytest.mark.invariant(26)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_terminal_obeys_no_name_and_no_message(pytester: pytest.Pytester, text: str) -> None:
     batch = Batch(

@@ -20,6 +20,7 @@ QUICK = "def test(): pass\n"
 FEW = "[tool.resilience.ledger]\nkeep-runs = 1\n"
 
 
+@pytest.mark.invariant(20)
 @pytest.mark.parametrize("number", [2, 8])
 def test_sessions_at_once_each_have_a_run_that_no_other_touches(batch: Batch, number: int) -> None:
     batch.write({"test_a.py": SUITE, "test_b.py": QUICK, "pyproject.toml": FEW})
@@ -46,6 +47,7 @@ def test_sessions_at_once_each_have_a_run_that_no_other_touches(batch: Batch, nu
             assert len(run.outcomes) == 5
 
 
+@pytest.mark.invariant(19, 20)
 def test_a_session_does_not_resume_one_that_is_alive(batch: Batch) -> None:
     """Neither when it is the newest, nor by its name; without a resume it simply gets a run of its own."""
     batch.write({"test_a.py": SUITE, "test_b.py": "def test(): assert 0\n"})

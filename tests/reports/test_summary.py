@@ -470,6 +470,7 @@ def is_inert(text: str) -> bool:
     return all(unicodedata.category(one)[0] not in "CZ" or one == " " for one in text)
 
 
+@pytest.mark.invariant(26)
 @given(
     ANY_TEXT | st.sampled_from(HOSTILE), st.sampled_from(["all", "problems", "counts"]), st.integers(-1, 2)
 )

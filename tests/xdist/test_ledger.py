@@ -52,6 +52,7 @@ def test_each_worker_has_a_segment_and_a_lock_that_shows_its_life(batch: "Batch"
     assert batch.last.folder.writers_alive() == []
 
 
+@pytest.mark.invariant(1)
 def test_what_a_test_came_to_is_in_the_ledger_before_its_report_arrives(batch: "Batch") -> None:
     conftest = """
 import os
@@ -145,6 +146,7 @@ def test_a_resume_says_whom_it_waits_for_and_then_who_is_left(batch: "Batch") ->
     assert batch.resume().outcomes == {"total": TOTAL, "passed": 8, "carried_over": 4}
 
 
+@pytest.mark.invariant(19)
 @pytest.mark.parametrize("is_named", [False, True])
 def test_a_run_that_is_alive_is_not_resumed(batch: "Batch", is_named: bool) -> None:
     batch.write({"test_a.py": SUITE})
