@@ -215,6 +215,14 @@ def test_every_kind_of_record_is_shown_as_a_line_that_is_believed() -> None:
     assert {type(fact) for fact in facts} == set(get_args(Fact))
 
 
+def test_every_line_that_is_shown_was_written_once() -> None:
+    """Verbatim from the stored samples, but for the header: that one has members which came later."""
+    samples = ROOT / "tests" / "ledger" / "samples"
+    written = {line for path in samples.rglob("*.jsonl") for line in path.read_text("ascii").splitlines()}
+    shown = [line.strip() for line in _lines_of_the_ledger()]
+    assert [line for line in shown if line not in written and json.loads(line)["k"] != "hdr"] == []
+
+
 def test_every_kind_of_record_has_its_heading() -> None:
     kinds = [json.loads(line)["k"] for line in _lines_of_the_ledger()]
     shown = [

@@ -192,4 +192,4 @@ def test_a_power_cut_loses_what_it_may_and_makes_nothing_up(durability: str, tmp
                 raise
             shutil.rmtree(root)
         shutil.rmtree(base)
-    assert found_whole
+    assert found_whole or durability == "process"
