@@ -40,6 +40,7 @@ from pytest_resilience.ledger.members import (
 )
 from pytest_resilience.ledger.sizes import (
     MAX_LINE,
+    WORD_CHARS,
     quoted_key,
     quoted_text,
     quoted_word,
@@ -309,6 +310,8 @@ def _run_ended(members: Members) -> Fact:
     status, counts = members["exit"], members.get("counts", {})
     if type(status) is not int or not -LARGEST < status < LARGEST or type(counts) is not dict:
         raise BadLine("not an end")
+    if any(len(name) > WORD_CHARS for name in counts):
+        raise BadLine("not names of outcomes")
     return RunEnded(exit_status=status, counts={name: a_count(counts, name) for name in counts})
 
 

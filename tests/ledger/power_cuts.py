@@ -158,7 +158,8 @@ def _content(calls: list[Call], chance: Random) -> bytes:
         return written
     new = _torn(written[len(sure) :], len(sure), chance)
     rest = len(whole) - len(sure) - len(new)
-    return sure + new + chance.choice((b"", bytes(rest), chance.randbytes(rest)))
+    before = whole[chance.randint(0, len(whole)) :][:rest]
+    return sure + new + chance.choice((b"", bytes(rest), chance.randbytes(rest), before))
 
 
 def _written(content: bytes, calls: list[Call]) -> bytes:

@@ -320,6 +320,7 @@ def test_a_hostile_line_with_a_good_checksum_is_refused(good: str, hostile: str)
         '{"k":"end","w":"w","s":0,"t":0,"exit":"0"}',
         '{"k":"end","w":"w","s":0,"t":0,"exit":0,"counts":[]}',
         '{"k":"end","w":"w","s":0,"t":0,"exit":0,"counts":{"passed":-1}}',
+        '{"k":"end","w":"w","s":0,"t":0,"exit":0,"counts":{"' + "x" * 129 + '":1}}',
         '{"k":"dec","w":"w","s":0,"t":0,"ec":"RES301"}',
         '{"w":"w","s":0,"t":0}',
     ],
