@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from pytest_resilience.core.codes import Code
@@ -56,7 +57,7 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Past:
     """A stored run as far as it can be read. `damage` counts the places that had to be skipped."""
 
@@ -65,7 +66,7 @@ class Past:
     damage: int
     example: str = ""
 
-    @property
+    @cached_property
     def knowledge(self) -> list[TestInherited]:
         """What it leaves to the next run."""
         return knowledge(self.run, self.info.id)
