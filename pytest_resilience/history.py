@@ -28,6 +28,7 @@ from pytest_resilience.ledger.runs import (
     Store,
     UnsupportedFormat,
 )
+from pytest_resilience.ledger.seal import VARIABLE
 from pytest_resilience.reports.summary import printable
 
 WAIT_FOR_WRITERS = 20.0
@@ -37,6 +38,10 @@ _STEP = 0.1
 
 class CannotResume(Exception):
     """The run that was asked for cannot be resumed. The message says why and what to do."""
+
+
+class Untrusted(Exception):
+    """Nothing may be taken over from the run that was asked for. The message says why and what to do."""
 
 
 def _not_told(*text: object) -> None:
@@ -82,7 +87,7 @@ class Past:
 
 def load(folder: RunFolder) -> Past:
     """Read a run. Never raises for what the files hold."""
-    run, reading = Run(), read(folder.path)
+    run, reading = Run(), read(folder.path, folder.seal)
     run.observe_all((record.writer, record.fact) for record in reading.records)
     return Past(folder.info, run, len(reading.problems), _example(reading))
 
@@ -99,18 +104,22 @@ def to_resume(store: Store | Stores, wanted: str, key: str, patience: Patience =
 
     Without a name it is the newest run of our key that has not been resumed itself and that died or has something
     outstanding; when there is none of these, the newest. Raises CannotResume for a name that fits no run or several,
-    and for a run that is still alive after `WAIT_FOR_WRITERS` seconds.
+    and for a run that is still alive after `WAIT_FOR_WRITERS` seconds; Untrusted for a run that the store does not
+    trust, instead of going on to an older one.
     """
     if wanted:
         folder = _named(store, wanted)
+        _check_trusted(store, folder.info)
         _check_quiet(folder, patience)
         return load(folder)
     runs = store.runs()
-    resumed = {info.parent for info in runs}
+    # Nobody hides a run by making up one that is said to have resumed it.
+    resumed = {info.parent for info in runs if store.trusts(info)}
     newest: Past | None = None
     for info in reversed(runs):
-        if info.key != key or info.id in resumed:
+        if info.key != key or info.id in resumed or (newest is not None and not store.trusts(info)):
             continue
+        _check_trusted(store, info)
         try:
             folder = store.folder(info.id)
         except NoSuchRun:
@@ -140,6 +149,20 @@ def _named(store: Store | Stores, wanted: str) -> RunFolder:
         raise CannotResume(text) from None
     except UnsupportedFormat as error:
         raise CannotResume(f"{Code.LEDGER_VERSION_UNSUPPORTED}: {error}") from None
+
+
+def _check_trusted(store: Store | Stores, info: RunInfo) -> None:
+    if store.trusts(info):
+        return
+    if info.signature == "unproven" and store.is_signed:
+        why = f"run {info.id} was signed with another {VARIABLE}, or changed since"
+    elif store.is_signed:
+        why = f"run {info.id} was not signed, because it had no {VARIABLE}"
+    else:
+        why = f"run {info.id} comes from another machine ({info.host or 'unnamed'}), and there is no {VARIABLE} to prove it"
+    raise Untrusted(
+        f"{why}; everything runs. Set {VARIABLE} to the same secret in both jobs to resume from there"
+    )
 
 
 def _check_quiet(folder: RunFolder, patience: Patience) -> None:

@@ -24,7 +24,7 @@ RINGS: tuple[dict[str, str], ...] = (
     },
     {
         "ledger": "__init__ contents disk final forks holders lines locks machine members places reading redaction retention "
-        "runinfo runs segments sizes watched",
+        "runinfo runs seal segments sizes watched",
         "reports": "__init__ plan summary",
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},

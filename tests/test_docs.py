@@ -13,12 +13,13 @@ from typing import get_args
 import pytest
 
 from pytest_resilience.core.codes import Code
-from pytest_resilience.core.facts import Fact
+from pytest_resilience.core.facts import Fact, TestFinished
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.vocabularies import OTHERS, OURS
 from pytest_resilience.hooks.policies import marked
 from pytest_resilience.ledger.lines import decode
 from pytest_resilience.ledger.runinfo import RunInfo
+from pytest_resilience.ledger.seal import Seal
 from pytest_resilience.reports import plan, summary
 from pytest_resilience.settings.options import OF_ERROR, OF_TEST, OPTIONS
 from pytest_resilience.settings.resolved import resolve
@@ -216,13 +217,23 @@ def test_every_kind_of_record_is_shown_as_a_line_that_is_believed() -> None:
 
 
 def test_every_line_that_is_shown_was_written_once() -> None:
-    """Verbatim from the stored samples, but for what came later: members of the header, what was collected."""
+    """Verbatim from the stored samples, but for what came later: members of the header, what was collected, signatures."""
     samples = ROOT / "tests" / "ledger" / "samples"
     written = {line for path in samples.rglob("*.jsonl") for line in path.read_text("ascii").splitlines()}
-    shown = [line.strip() for line in _lines_of_the_ledger()]
+    shown = {line.strip(): json.loads(line) for line in _lines_of_the_ledger()}
     assert [
-        line for line in shown if line not in written and json.loads(line)["k"] not in {"hdr", "col"}
+        line
+        for line, members in shown.items()
+        if line not in written and members["k"] not in {"hdr", "col"} and "h" not in members
     ] == []
+
+
+def test_the_signed_line_is_signed_with_the_secret_that_is_told() -> None:
+    page = REFERENCE / "ledger-format.md"
+    (line,) = [block.text for block in blocks(page) if ',"h":' in block.text]
+    (run,) = [RunInfo.from_json(block.text) for block in blocks(page) if block.text.startswith("{\n")]
+    (secret,) = re.findall(r"had its secret been `(.*)`", page.read_text("utf-8"))
+    assert isinstance(decode(line.encode(), Seal.of(secret.encode(), run.id, run.nonce)).fact, TestFinished)
 
 
 def test_every_kind_of_record_has_its_heading() -> None:

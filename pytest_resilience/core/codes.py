@@ -150,6 +150,13 @@ class Code(Enum):
     LEDGER_INCONSISTENT = Problem(
         "RES406", "ledger-inconsistent", "error", "the outcomes do not add up to the tests", ("report_bug",)
     )
+    LEDGER_UNTRUSTED = Problem(
+        "RES407",
+        "ledger-untrusted",
+        "warning",
+        "nothing proves that the run is genuine",
+        ("set_key", "start_fresh"),
+    )
     RESUME_NOTHING_LEFT = Problem("RES501", "resume-nothing-left", "info", "every test has passed already")
     RESUME_LEDGER_MISSING = Problem(
         "RES502", "resume-ledger-missing", "warning", "there is no earlier run to resume", ("start_fresh",)

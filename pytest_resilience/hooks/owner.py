@@ -37,7 +37,16 @@ from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.core.whole import by_file, seal
-from pytest_resilience.history import CannotResume, Past, Patience, mismatch, plan_from, to_resume, unlike
+from pytest_resilience.history import (
+    CannotResume,
+    Past,
+    Patience,
+    Untrusted,
+    mismatch,
+    plan_from,
+    to_resume,
+    unlike,
+)
 from pytest_resilience.hooks import choice as choices
 from pytest_resilience.hooks import collecting, lastfailed, xdist_internals
 from pytest_resilience.hooks.choice import Choice
@@ -52,6 +61,7 @@ from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.retention import Limits, prune
 from pytest_resilience.ledger.runinfo import run_id_after
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, run_key
+from pytest_resilience.ledger.seal import WeakKey, secret_in
 from pytest_resilience.ledger.segments import Segment
 from pytest_resilience.reports.summary import printable
 from pytest_resilience.settings.resolved import Settings
@@ -177,6 +187,7 @@ class Owner:
             durability=self.settings["ledger.durability"],
             trouble=self.warn,
             redactor=self.redactor,
+            seal=self.folder.seal,
         )
         keep = {what: self.settings[f"ledger.keep-{what}"] for what in ("runs", "days", "mb")}
         prune(self.stores.current, Limits(**keep), now=_now())
@@ -187,6 +198,9 @@ class Owner:
             differs = mismatch(self.parent, key, self.stores.current.root, self.config.rootpath)
         except CannotResume as error:
             raise pytest.UsageError(printable(str(error))) from None
+        except Untrusted as error:
+            self.warn(Code.LEDGER_UNTRUSTED, printable(str(error)))
+            return
         except OSError as error:
             self.warn(Code.RESUME_LEDGER_MISSING, f"the ledger cannot be read ({error}); everything runs")
             return
@@ -420,7 +434,7 @@ class Owner:
         if self.folder is None or not unfinished or not is_cut:
             return
         before = self.run.outcomes()
-        for record in read(self.folder.path).records:
+        for record in read(self.folder.path, self.folder.seal).records:
             if not isinstance(record.fact, TestInherited | TestsSelected | SelectionDone):
                 self.run.observe(record.fact, record.writer)
         self.late += [key for key, outcome in self.run.outcomes().items() if before.get(key) is not outcome]
@@ -486,11 +500,19 @@ _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERR
 
 def _stores(config: pytest.Config, settings: Settings, redactor: Redactor) -> Stores:
     """Where runs are kept. What the user named is never replaced by another place."""
-    stores = [Store(config.rootpath / settings["ledger.dir"], redactor=redactor)]
+    secret = _secret()
+    stores = [Store(config.rootpath / settings["ledger.dir"], redactor=redactor, secret=secret)]
     elsewhere = state_folder(config.rootpath, os.environ)
     if "ledger.dir" not in settings.sources and elsewhere is not None:
-        stores.append(Store(elsewhere, redactor=redactor))
+        stores.append(Store(elsewhere, redactor=redactor, secret=secret))
     return Stores(stores)
+
+
+def _secret() -> bytes | None:
+    try:
+        return secret_in(os.environ)
+    except WeakKey as error:
+        raise pytest.UsageError(f"{Code.CONFIG_INVALID}: {error}") from None
 
 
 def _of_fate(keys: list[str], fate: str) -> list[TestsSelected]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.hooks.verdicts import ended_to
 from pytest_resilience.ledger.locks import Lock
 from pytest_resilience.ledger.runs import RunFolder
+from pytest_resilience.ledger.seal import WeakKey, secret_in
 from pytest_resilience.ledger.segments import Segment
 
 # Tests replace these; we want the real ones.
@@ -146,12 +148,14 @@ class Worker:
     # -- what the controller hears --------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Open the segment of this process in the run's folder, if that is the controller's folder and not only
-        one of the same name on another machine.
+        """Open the segment of this process in the run's folder.
+
+        Only if that is the controller's folder, not one of the same name on another machine, and if this process has
+        the key when the run is signed. Else the controller writes what the reports tell.
         """
         if not self._orders["folder"]:
             return
-        folder = RunFolder.join(Path(self._orders["folder"]), self._orders["nonce"])
+        folder = RunFolder.join(Path(self._orders["folder"]), self._orders["nonce"], _secret())
         if folder is None:
             return
         self._segment = Segment.create(
@@ -161,6 +165,7 @@ class Worker:
             durability=self._orders["settings"]["values"]["ledger.durability"],
             trouble=self.trouble,
             redactor=self.redactor,
+            seal=folder.seal,
         )
         self._alive = folder.hold(self._segment.writer)
 
@@ -190,3 +195,10 @@ class Worker:
 
     def _say_urgently(self, **message: object) -> None:
         xdist_internals.send_event(self._config, json.dumps(message), xdist_internals.URGENT)
+
+
+def _secret() -> bytes | None:
+    """The key as this process has it: a weak one is none, the owner of the run has refused it where it matters."""
+    with suppress(WeakKey):
+        return secret_in(os.environ)
+    return None

@@ -202,7 +202,7 @@ class Workers:
             return set()
         return {
             (fact.key, fact.attempt)
-            for by, fact in facts_of(owner.folder.path)
+            for by, fact in facts_of(owner.folder.path, owner.folder.seal)
             if by == writer and isinstance(fact, AttemptStarted)
         }
 

@@ -1,7 +1,7 @@
 """Facts as lines of bytes, and back: one JSON object of ASCII a line, its CRC-32 as the last member.
 
-A line is believed only if its checksum holds and every value is of the type and size it must have. What is too long to
-be kept is cut when it is written, see `sizes`.
+A line is believed only if its checksum holds and every value is of the type and size it must have; with a seal, only
+if it is signed. What is too long to be kept is cut when it is written, see `sizes`.
 """
 
 import math
@@ -38,6 +38,7 @@ from pytest_resilience.ledger.members import (
     an_outcome,
     checked_key,
 )
+from pytest_resilience.ledger.seal import CODE_CHARS, Seal
 from pytest_resilience.ledger.sizes import (
     MAX_LINE,
     WORD_CHARS,
@@ -51,6 +52,8 @@ __all__ = ["FORMAT", "BadLine", "Record", "UnknownKind", "decode", "encode", "en
 FORMAT = (1, 0)
 KEYS_IN_LINE = 500
 _TAIL = len(b',"c":"00000000"}')
+_SIGNED = b',"h":"%b"'
+_SIGNATURE = len(_SIGNED % bytes(CODE_CHARS))
 
 
 class Record(NamedTuple):
@@ -90,7 +93,7 @@ def _seconds(seconds: float) -> str:
     return repr(float(seconds)) if math.isfinite(seconds) else "0.0"
 
 
-def encode(fact: Fact, *, writer: str, seq: int, at: float) -> bytes:
+def encode(fact: Fact, *, writer: str, seq: int, at: float, seal: Seal | None = None) -> bytes:
     """The line of a fact, newline included. ValueError or TypeError for what no line can hold.
 
     A TestsSelected has to be small enough, see `split_tests`.
@@ -112,6 +115,8 @@ def encode(fact: Fact, *, writer: str, seq: int, at: float) -> bytes:
         name, members = _members(fact)
         body = f'{{"k":"{name}","w":{_quote(writer)},"s":{seq:d},"t":{at:.3f}{members}'
     data = body.encode("ascii")
+    if seal is not None:
+        data += _SIGNED % seal.sign(data).encode("ascii")
     if len(data) > MAX_LINE - _TAIL - 1:
         raise ValueError(f"a fact of {len(data)} bytes is too large for a line")
     return b'%b,"c":"%08x"}\n' % (data, crc32(data))
@@ -174,12 +179,12 @@ def split_tests(fact: TestsSelected) -> Iterator[TestsSelected]:
         yield TestsSelected(keys=tuple(portion), fate=fact.fate, digest=fact.digest)
 
 
-def encode_all(facts: Iterable[Fact], *, writer: str, at: float) -> Iterator[bytes]:
+def encode_all(facts: Iterable[Fact], *, writer: str, at: float, seal: Seal | None = None) -> Iterator[bytes]:
     """The lines of a file that is written in one go, numbered from 0."""
     seq = 0
     for fact in facts:
         for piece in split_tests(fact) if isinstance(fact, TestsSelected) else (fact,):
-            yield encode(piece, writer=writer, seq=seq, at=at)
+            yield encode(piece, writer=writer, seq=seq, at=at, seal=seal)
             seq += 1
 
 
@@ -194,8 +199,11 @@ _parse = JSONDecoder(parse_constant=_refuse).decode
 _FATES: dict[str, Fate] = {fate: fate for fate in get_args(Fate)}
 
 
-def decode(line: bytes) -> Record:
-    """The record of a line, with or without its newline. Whatever the bytes are, only BadLine is ever raised."""
+def decode(line: bytes, seal: Seal | None = None) -> Record:
+    """The record of a line, with or without its newline. Whatever the bytes are, only BadLine is ever raised.
+
+    Without a seal nobody looks whether the line is signed.
+    """
     if len(line) > MAX_LINE:
         raise BadLine("longer than a line can be")
     if line[-1:] == b"\n":
@@ -203,6 +211,8 @@ def decode(line: bytes) -> Record:
     body, tail = line[:-_TAIL], line[-_TAIL:]
     if tail != b',"c":"%08x"}' % crc32(body):
         raise BadLine("the checksum does not hold")
+    if seal is not None and not _is_signed(body, seal):
+        raise BadLine("not signed with our key")
     try:
         members = _parse(str(line, "ascii"))
     except (ValueError, RecursionError) as error:
@@ -220,6 +230,12 @@ def decode(line: bytes) -> Record:
     if type(kind) is not str:
         raise BadLine("of no kind")
     raise UnknownKind(kind, writer, seq)
+
+
+def _is_signed(body: bytes, seal: Seal) -> bool:
+    signature = body[-_SIGNATURE:]
+    code = signature[-CODE_CHARS - 1 : -1]
+    return signature == _SIGNED % code and seal.holds(body[:-_SIGNATURE], str(code, "latin-1"))
 
 
 def _segment_opened(members: Members) -> Fact:

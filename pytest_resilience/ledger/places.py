@@ -40,6 +40,15 @@ class Stores:
         self.problems: list[tuple[str, str]] = []
         self._stores = stores
 
+    @property
+    def is_signed(self) -> bool:
+        """As that of a store: all of them have the same secret, or none."""
+        return self.current.is_signed
+
+    def trusts(self, info: RunInfo) -> bool:
+        """As a store does."""
+        return self.current.trusts(info)
+
     def create(self, info: RunInfo, inherited: Iterable[TestInherited | FileCollected]) -> RunFolder:
         """As a store does, in the first one that is not closed to us, which is the `current` one from then on."""
         self.troubles = []

@@ -11,6 +11,7 @@ from pytest_resilience.core.facts import Fact, SegmentOpened, TestInherited
 from pytest_resilience.ledger.disk import DISK, opened_folder
 from pytest_resilience.ledger.lines import FORMAT, BadLine, Record, UnknownKind, decode
 from pytest_resilience.ledger.runinfo import RUN, BadRun, RunInfo
+from pytest_resilience.ledger.seal import Seal
 from pytest_resilience.ledger.sizes import MAX_LINE
 
 CARRY = "carry.jsonl"
@@ -37,11 +38,13 @@ class Reading:
     """The records of a run's folder, read while they are iterated over.
 
     After that `problems` tells what was skipped (the first thousand; `bad` counts all) and `unknown` how many lines
-    were of kinds that only newer releases know. A file that grows meanwhile is read to where it ends then.
+    were of kinds that only newer releases know. A file that grows meanwhile is read to where it ends then. With a
+    seal, lines that are not signed are damage.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seal: Seal | None = None) -> None:
         self._folder = folder
+        self._seal = seal
         self.problems: list[Damage] = []
         self.bad = 0
         self.unknown = 0
@@ -74,7 +77,7 @@ class Reading:
                     self._add(Damage(name, offset, "longer than a line can be"))
                     continue
                 try:
-                    record = decode(line)
+                    record = decode(line, self._seal)
                 except UnknownKind as newer:
                     self.unknown += 1
                     missing.saw(name, offset, owner, newer.writer, newer.seq)
@@ -111,14 +114,14 @@ class Reading:
             self.problems.append(damage)
 
 
-def read(folder: Path) -> Reading:
-    """The records of the run in `folder`."""
-    return Reading(folder)
+def read(folder: Path, seal: Seal | None = None) -> Reading:
+    """The records of the run in `folder`; with a seal, those that are signed."""
+    return Reading(folder, seal)
 
 
-def facts_of(folder: Path) -> Iterator[tuple[str, Fact]]:
+def facts_of(folder: Path, seal: Seal | None = None) -> Iterator[tuple[str, Fact]]:
     """The facts of the run in `folder` with who wrote them, for those who do not ask what is damaged."""
-    return ((record.writer, record.fact) for record in read(folder).records)
+    return ((record.writer, record.fact) for record in read(folder, seal).records)
 
 
 def _files(folder: int) -> list[str]:

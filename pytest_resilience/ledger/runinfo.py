@@ -5,13 +5,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytest_resilience.ledger.disk import read_whole
 from pytest_resilience.ledger.machine import Process
+from pytest_resilience.ledger.seal import Seal
 
 RUN = "run.json"
 RUN_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{16}", re.ASCII)
@@ -81,6 +82,10 @@ def run_key(
     return json.dumps([rootdir, environment, shard, minor, platform])
 
 
+# Whether the description bears a code at all, and whether it holds under the key that it was read with.
+Signature = Literal["none", "unproven", "proven"]
+
+
 def differences(then: str, today: str) -> list[str]:
     """In which parts two keys differ, in words; empty when they are equal, or one is not made as ours are."""
     try:
@@ -111,18 +116,23 @@ class RunInfo:
     nonce: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     inherited: int = 0
+    signature: Signature = field(default="none", compare=False)
 
     @property
     def process(self) -> Process:
         """The process that owns the run."""
         return Process(pid=self.pid, start=self.start, host=self.host, boot=self.boot)
 
-    def to_json(self) -> str:
-        """One line, in the order of the members."""
-        return json.dumps(asdict(self)) + "\n"
+    def to_json(self, seal: Seal | None = None) -> str:
+        """One line, in the order of the members; with a seal, signed."""
+        members = asdict(self)
+        del members["signature"]
+        if seal is not None:
+            members["h"] = seal.sign(_body(members))
+        return json.dumps(members) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "RunInfo":
+    def from_json(cls, text: str | bytes, secret: bytes | None = None) -> "RunInfo":
         """The run that `text` describes. BadRun for everything else, whatever it is."""
         try:
             members = json.loads(text)
@@ -151,15 +161,30 @@ class RunInfo:
         )
         if not RUN_ID.fullmatch(info.id) or (info.parent and not RUN_ID.fullmatch(info.parent)):
             raise BadRun("not the id of a run")
-        return info
+        if "h" not in members:
+            return info
+        is_proven = secret is not None and _is_signed(members, Seal.of(secret, info.id, info.nonce))
+        return replace(info, signature="proven" if is_proven else "unproven")
 
     @classmethod
-    def read(cls, folder: Path) -> "RunInfo":
+    def read(cls, folder: Path, secret: bytes | None = None) -> "RunInfo":
         """The run whose folder this is. OSError or BadRun when that cannot be known."""
-        return cls.from_json(read_whole(folder / RUN, MAX_RUN_JSON))
+        return cls.from_json(read_whole(folder / RUN, MAX_RUN_JSON), secret)
 
 
 _Members = dict[str, Any]
+
+
+def _body(members: _Members) -> bytes:
+    return json.dumps(members).encode("ascii")
+
+
+def _is_signed(members: _Members, seal: Seal) -> bool:
+    """Whether the members, those included that only newer releases know, are what was signed."""
+    with suppress(RecursionError):
+        rest = {name: value for name, value in members.items() if name != "h"}
+        return type(members["h"]) is str and seal.holds(_body(rest), members["h"])
+    return False
 
 
 def _str(members: _Members, name: str, default: str | None = None) -> str:

@@ -28,6 +28,7 @@ from pytest_resilience.ledger.locks import Lock, is_held
 from pytest_resilience.ledger.reading import CARRY, TESTS
 from pytest_resilience.ledger.redaction import all_redacted, redacted_info
 from pytest_resilience.ledger.runinfo import RUN, RUN_ID, BadRun, RunInfo, new_run_id, run_key
+from pytest_resilience.ledger.seal import Seal
 from pytest_resilience.ledger.segments import WRITER
 
 __all__ = [
@@ -75,7 +76,10 @@ class AmbiguousRun(LookupError):
 
 
 class RunFolder:
-    """The folder of one run. Who made it owns the run until `release`; for all others it is a view."""
+    """The folder of one run. Who made it owns the run until `release`; for all others it is a view.
+
+    With a `seal` what is written is signed, and what is not signed is not to be believed.
+    """
 
     def __init__(
         self,
@@ -85,22 +89,30 @@ class RunFolder:
         owner: Lock | None = None,
         disk: Disk = DISK,
         redactor: Redactor | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self.path = path
         self.info = info
+        self.seal = seal
         self._disk = disk
         self._redactor = redactor or Redactor()
         self._held = [] if owner is None else [owner]
 
     @classmethod
-    def join(cls, path: Path, nonce: str) -> "RunFolder | None":
-        """The folder as a worker of that run sees it; None when it is not there, or not the same one as there."""
+    def join(cls, path: Path, nonce: str, secret: bytes | None = None) -> "RunFolder | None":
+        """The folder as a worker of that run sees it.
+
+        None when it is not there, or not the same one as there; also for a run that is signed with a key which this
+        process does not have: what it wrote would not be believed.
+        """
         try:
-            info = RunInfo.read(path)
+            info = RunInfo.read(path, secret)
         except (OSError, BadRun):
             return None
         here = (nonce, machine.host(), machine.boot())
-        return cls(path, info) if (info.nonce, info.host, info.boot) == here else None
+        if (info.nonce, info.host, info.boot) != here or info.signature == "unproven":
+            return None
+        return cls(path, info, seal=_seal(info, secret) if info.signature == "proven" else None)
 
     @property
     def id(self) -> str:
@@ -109,7 +121,7 @@ class RunFolder:
     def write_selection(self, facts: Iterable[TestsSelected | FileCollected], done: SelectionDone) -> None:
         """The tests of this run, on the medium before the first of them starts. OSError when that is impossible."""
         clean = all_redacted([*facts, done], self._redactor)
-        lines = _lines(clean, writer=TESTS, at=self.info.started)
+        lines = _lines(clean, writer=TESTS, at=self.info.started, seal=self.seal)
         write_whole(self.path / TESTS, lines, self._disk)
 
     def hold(self, writer: str) -> Lock | None:
@@ -155,14 +167,28 @@ class Store:
     """All runs of one rootdir, in one folder of its own that only its owner can write to.
 
     `problems` tells, after `runs` or `find`, which runs could not be read and why. What is written goes through
-    `redactor`; without one, tokens of well-known shapes alone are taken out.
+    `redactor`; without one, tokens of well-known shapes alone are taken out. With a `secret` new runs are signed, and
+    only signed ones are trusted.
     """
 
-    def __init__(self, root: Path, *, disk: Disk = DISK, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        disk: Disk = DISK,
+        redactor: Redactor | None = None,
+        secret: bytes | None = None,
+    ) -> None:
         self.root = root.absolute()
         self.problems: list[tuple[str, str]] = []
         self._disk = disk
         self._redactor = redactor or Redactor()
+        self._secret = secret
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a secret to sign new runs with."""
+        return self._secret is not None
 
     @property
     def folder_of_runs(self) -> Path:
@@ -185,13 +211,15 @@ class Store:
         facts = list(all_redacted(inherited, self._redactor))
         info = replace(info, inherited=sum(isinstance(fact, TestInherited) for fact in facts))
         info = redacted_info(info, self._redactor)
+        seal = _seal(info, self._secret)
         new, path = self.folder_of_runs / f".new-{info.id}", self.folder_of_runs / info.id
         self._disk.make_folder(new)
         owner = None
         try:
-            write_whole(new / RUN, info.to_json().encode("ascii"), self._disk)
+            write_whole(new / RUN, info.to_json(seal).encode("ascii"), self._disk)
             if facts:
-                write_whole(new / CARRY, _lines(facts, writer=CARRY, at=info.started), self._disk)
+                lines = _lines(facts, writer=CARRY, at=info.started, seal=seal)
+                write_whole(new / CARRY, lines, self._disk)
             owner = Lock.acquire(new / _OWNER_LOCK)
             if owner is None:
                 raise OSError(errno.EBUSY, "somebody else owns the run", str(new))
@@ -204,7 +232,7 @@ class Store:
             with suppress(OSError), opened_folder(self.folder_of_runs, self._disk) as folder:
                 remove_tree(new.name, folder, self._disk)
             raise
-        return RunFolder(path, info, owner=owner, disk=self._disk, redactor=self._redactor)
+        return RunFolder(path, info, owner=owner, disk=self._disk, redactor=self._redactor, seal=seal)
 
     def _prepare(self) -> None:
         """The folders and the marks of the store, made where they are missing."""
@@ -270,14 +298,26 @@ class Store:
         ids = self.run_ids()
         if run_id in ids:
             with suppress(OSError, BadRun):
-                return RunFolder(self.folder_of_runs / run_id, self._read(run_id), disk=self._disk)
+                info = self._read(run_id)
+                path, seal = self.folder_of_runs / run_id, _seal(info, self._secret)
+                return RunFolder(path, info, disk=self._disk, seal=seal)
         raise NoSuchRun(run_id, tuple(ids))
 
     def _read(self, run_id: str) -> RunInfo:
-        info = RunInfo.read(self.folder_of_runs / run_id)
+        info = RunInfo.read(self.folder_of_runs / run_id, self._secret)
         if info.id != run_id:
             raise BadRun("it is another run")
         return info
+
+    def trusts(self, info: RunInfo) -> bool:
+        """Whether what a run says may keep a test from running.
+
+        With a secret that is for its signature to show. Without one a run that was made on this machine is trusted
+        as the store is: that tells an artifact from elsewhere, and is no proof against somebody who wants to deceive.
+        """
+        if self._secret is not None:
+            return info.signature == "proven"
+        return info.host == machine.host()
 
     def find(self, prefix: str) -> RunInfo:
         """The one run of that name, see `the_one_called`."""
@@ -322,9 +362,13 @@ def _alive(path: Path, disk: Disk) -> Iterator[str]:
             yield name.removeprefix("seg-").removesuffix(_ALIVE)
 
 
-def _lines(facts: Iterable[Fact], *, writer: str, at: float) -> bytes:
+def _seal(info: RunInfo, secret: bytes | None) -> Seal | None:
+    return Seal.of(secret, info.id, info.nonce) if secret is not None else None
+
+
+def _lines(facts: Iterable[Fact], *, writer: str, at: float, seal: Seal | None) -> bytes:
     try:
-        return b"".join(encode_all(facts, writer=writer.removesuffix(".jsonl"), at=at))
+        return b"".join(encode_all(facts, writer=writer.removesuffix(".jsonl"), at=at, seal=seal))
     except (ValueError, TypeError) as error:
         raise OSError(errno.EINVAL, str(error), writer) from error
 

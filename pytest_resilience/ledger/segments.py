@@ -30,6 +30,7 @@ from pytest_resilience.ledger.forks import let_go_in_children
 from pytest_resilience.ledger.lines import encode, split_tests
 from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.redaction import redacted
+from pytest_resilience.ledger.seal import Seal
 
 WRITER = re.compile(r"[A-Za-z0-9_-]{1,40}\.[0-9]{1,10}\.[0-9a-f]{8}")
 SYNC_SECONDS = 1.0
@@ -67,6 +68,7 @@ class Segment:
         clock: Callable[[], float],
         disk: Disk,
         redactor: Redactor,
+        seal: Seal | None,
     ) -> None:
         self.dropped = 0
         self._folder = folder
@@ -77,6 +79,7 @@ class Segment:
         self._trouble: Callable[[Code, str], None] | None = trouble
         self._clock = clock
         self._disk = disk
+        self._seal = seal
         self._pid = self._getpid()
         self._process = Process.here()
         self._lock = threading.RLock()
@@ -107,6 +110,7 @@ class Segment:
         clock: Callable[[], float] = time.time,
         disk: Disk = DISK,
         redactor: Redactor | None = None,
+        seal: Seal | None = None,
     ) -> "Segment":
         """A segment of its own in the folder of a run, or one that tries again with every fact.
 
@@ -121,6 +125,7 @@ class Segment:
             clock=clock,
             disk=disk,
             redactor=redactor or Redactor(),
+            seal=seal,
         )
         let_go_in_children(segment)
         try:
@@ -173,7 +178,8 @@ class Segment:
         self._make_ready()
         # A number is used up by a fact that is lost too: the gap tells the reader.
         seq, self._seq = self._seq, self._seq + 1
-        line = encode(redacted(fact, self._redactor), writer=self.writer, seq=seq, at=self._clock())
+        clean = redacted(fact, self._redactor)
+        line = encode(clean, writer=self.writer, seq=seq, at=self._clock(), seal=self._seal)
         self._append(line)
         self._failures = 0
         if self._durability != "process":
@@ -251,7 +257,8 @@ class Segment:
             try:
                 fd = disk.lift(fd)
                 opened = SegmentOpened(run=self._run, writer=writer, **asdict(self._process))
-                start = encode(opened, writer=writer, seq=0, at=self._clock()) + b"".join(self._unsynced)
+                first = encode(opened, writer=writer, seq=0, at=self._clock(), seal=self._seal)
+                start = first + b"".join(self._unsynced)
                 append_all(fd, start, disk)
                 found = disk.fstat(fd)
             except BaseException:
