@@ -99,8 +99,12 @@ def _example(reading: Reading) -> str:
     return f"{first.file} at {first.offset}: {first.why}"
 
 
-def to_resume(store: Store | Stores, wanted: str, key: str, patience: Patience = Patience()) -> Past | None:
+def to_resume(
+    store: Store | Stores, wanted: str, key: str, patience: Patience = Patience(), run_key: str = ""
+) -> Past | None:
     """The run that ``--resume-failed[=wanted]`` means, None when there is none.
+
+    With a `run_key` only runs that were given it by ``--run-key`` come into question.
 
     Without a name it is the newest run of our key that has not been resumed itself and that died or has something
     outstanding; when there is none of these, the newest. Raises CannotResume for a name that fits no run or several,
@@ -117,7 +121,9 @@ def to_resume(store: Store | Stores, wanted: str, key: str, patience: Patience =
     resumed = {info.parent for info in runs if store.trusts(info)}
     newest: Past | None = None
     for info in reversed(runs):
-        if info.key != key or info.id in resumed or (newest is not None and not store.trusts(info)):
+        if info.key != key or info.id in resumed or run_key not in ("", info.run_key):
+            continue
+        if newest is not None and not store.trusts(info):
             continue
         _check_trusted(store, info)
         try:

@@ -71,6 +71,15 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="with --resume-failed: resume a run although it looks alive, as on a network file system",
     )
+    _add(
+        group,
+        "--run-key",
+        "--resilience-run-key",
+        dest="resilience_run_key",
+        default=None,
+        metavar="KEY",
+        help="go on with the newest run that was given this key, or begin one: the same command for all attempts of a CI job",
+    )
     if not _is_coming(_RERUNFAILURES, pluginmanager) and not _is_taken(group, "--reruns"):
         from pytest_resilience.hooks import rerunfailures
 
@@ -167,16 +176,29 @@ def _settings_if_active(config: pytest.Config) -> "Settings | None":
         table = table_in(pyproject)
         is_asked = "resilience" in (config.known_args_namespace.plugins or [])
         others = rerunfailures.asked(config)
-        option = config.option
-        is_flagged = (
-            option.resilience_resume is not None or option.resilience_explain or option.resilience_force
-        )
+        resume, run_key = config.option.resilience_resume, config.option.resilience_run_key
+        is_flagged = resume is not None or run_key is not None
+        is_flagged = is_flagged or config.option.resilience_explain or config.option.resilience_force
         if not (is_asked or is_flagged or typed or others or table is not None):
             return None
+        _check_run_key(run_key, resume)
         _refuse_both(typed, others)
         return resolve({**others.typed, **typed}, table or {}, others.names, others.inis, others.above)
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _check_run_key(run_key: str | None, resume: str | None) -> None:
+    from pytest_resilience.core.codes import Code
+    from pytest_resilience.settings import options, values
+
+    if run_key is None:
+        return
+    options.checked_with(values.label, run_key, f"--run-key {values.shown(run_key)}")
+    if resume:
+        raise pytest.UsageError(
+            f"{Code.OPTION_CONFLICT}: --run-key and {_RESUME}={resume} both name the run to resume; give one of them"
+        )
 
 
 def _refuse_both(typed: dict[str, object], others: "Asked") -> None:

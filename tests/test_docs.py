@@ -37,6 +37,8 @@ FLAGS_ONLY = {
     "--resilience-resume-failed",
     "--resume-force",
     "--resilience-resume-force",
+    "--run-key",
+    "--resilience-run-key",
     "--resilience-explain",
 }
 FLAGS = (
@@ -268,7 +270,7 @@ def test_codes_that_a_page_names_exist(page: Path) -> None:
 
 @each_page
 def test_flags_that_a_page_names_exist(page: Path) -> None:
-    ours = re.findall(r"(?<![\w-])--(?:res|retr|stop)[a-z-]*", page.read_text("utf-8"))
+    ours = re.findall(r"(?<![\w-])--(?:res|retr|stop|run-)[a-z-]*", page.read_text("utf-8"))
     assert set(ours) <= FLAGS
 
 
@@ -299,6 +301,19 @@ def test_toml_in_the_docs_is_a_table_that_is_accepted(block: Block) -> None:
     table = tomllib.loads(block.text)["tool"]["resilience"]
     settings = resolve({}, table)
     assert settings.sources or settings.overrides or settings.rules
+
+
+@pytest.mark.parametrize("block", blocks_of("yaml"), ids=str)
+def test_yaml_in_the_docs_is_laid_out_as_yaml_is(block: Block) -> None:
+    """Not all of YAML, of which nothing else here needs to know: names and lists, indented by two."""
+    deepest = 0
+    for line in block.text.splitlines():
+        parts = re.fullmatch(r"((?:  )*)(- )?([\w-]+:(?= |$))?(.*)", line)
+        assert parts is not None, line
+        indent, dash, name, _ = parts.groups()
+        assert dash or name, line
+        assert len(indent) <= deepest, line
+        deepest = len(indent) + (2 if name or dash else 0) + (2 if name and dash else 0)
 
 
 @pytest.mark.parametrize("block", blocks_of("json"), ids=str)
@@ -334,4 +349,4 @@ def test_a_fragment_of_the_changelog_names_only_what_exists() -> None:
         text = fragment.read_text("utf-8")
         if fragment.name != "README.md":
             assert fragment.suffixes[-2:] in [[f".{name}", ".md"] for name in known]
-        assert set(re.findall(r"(?<![\w-])--(?:res|retr|stop)[a-z-]*", text)) <= FLAGS
+        assert set(re.findall(r"(?<![\w-])--(?:res|retr|stop|run-)[a-z-]*", text)) <= FLAGS

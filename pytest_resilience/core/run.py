@@ -255,6 +255,11 @@ class Run:
         return Counter(self.outcomes().values())
 
     @property
+    def had_crash(self) -> bool:
+        """Whether a worker died while it ran a test, which pytest counts as a failure whatever became of the test."""
+        return bool(self._downs)
+
+    @property
     def interrupted(self) -> bool:
         """Whether the session was stopped from outside."""
         return any(code == Code.INTERRUPTED_BY_SIGNAL.code for code, _ in self._decisions)

@@ -122,6 +122,11 @@ class Owner:
         return wanted
 
     @property
+    def run_key(self) -> str:
+        """What ``--run-key`` calls this run and those that it goes on with; empty for nothing."""
+        return self.config.option.resilience_run_key or ""
+
+    @property
     def name_of_older_run(self) -> str:
         """How to name this run when another began after it, which is what a resume without a name would take."""
         if self.folder is None or self.stores.newest_id() == self.folder.id:
@@ -153,7 +158,7 @@ class Owner:
             f"{sys.platform}-{platform.machine()}",
             shard_of(config),
         )
-        if self.wanted is not None:
+        if self.wanted is not None or self.run_key:
             self._take_over(key, Patience(is_forced=config.option.resilience_force, say=say, warn=self.warn))
         if self.is_rehearsal:
             return
@@ -194,7 +199,7 @@ class Owner:
 
     def _take_over(self, key: str, patience: Patience) -> None:
         try:
-            self.parent = to_resume(self.stores, self.wanted or "", key, patience)
+            self.parent = to_resume(self.stores, self.wanted or "", key, patience, self.run_key)
             differs = mismatch(self.parent, key, self.stores.current.root, self.config.rootpath)
         except CannotResume as error:
             raise pytest.UsageError(printable(str(error))) from None
@@ -205,12 +210,17 @@ class Owner:
             self.warn(Code.RESUME_LEDGER_MISSING, f"the ledger cannot be read ({error}); everything runs")
             return
         if self.parent is None:
+            unreadable = self._unreadable()
+            if self.wanted is None and not unreadable:
+                # The first attempt with a --run-key.
+                return
             other = unlike(self.stores, key)
             if other:
                 self.warn(Code.RESUME_MISMATCH, f"{other}. Everything runs")
             else:
-                where = f"{self.settings['ledger.dir']} at {self.config.rootpath}{self._unreadable()}"
-                self.warn(Code.RESUME_LEDGER_MISSING, f"no earlier run in {where}; everything runs")
+                of_key = f" with the key {self.run_key!r}" if self.run_key else ""
+                where = f"{self.settings['ledger.dir']} at {self.config.rootpath}{unreadable}"
+                self.warn(Code.RESUME_LEDGER_MISSING, f"no earlier run{of_key} in {where}; everything runs")
             return
         if self.parent.damage:
             self.warn(
@@ -246,6 +256,7 @@ class Owner:
     def _info(self, key: str) -> RunInfo:
         config = self.config
         choice = self.choice_of_chain
+        earlier = self.parent.info.run_key if self.parent is not None else ""
         return RunInfo(
             id=run_id_after(self.stores.newest_id(), self.started, secrets.token_bytes(8)),
             key=key,
@@ -259,6 +270,7 @@ class Owner:
             started=self.started,
             **asdict(Process.here()),
             nonce=secrets.token_hex(32),
+            run_key=self.run_key or earlier,
             versions={
                 "pytest-resilience": __version__,
                 "pytest": pytest.__version__,
@@ -417,11 +429,27 @@ class Owner:
         if status == pytest.ExitCode.NO_TESTS_COLLECTED and self.plan.parent and self.is_selected:
             if is_open:
                 return pytest.ExitCode.TESTS_FAILED
-            return green if counts else status
+            return (green or self._status_of_complete_run()) if counts else status
         if status == pytest.ExitCode.OK and is_open:
             return pytest.ExitCode.TESTS_FAILED
         self._has_reproached = status == pytest.ExitCode.OK and green == FLAKY_STATUS
         return green if status == pytest.ExitCode.OK else status
+
+    def _status_of_complete_run(self) -> int:
+        """What another attempt at a complete run ends with when it has nothing to do: what no test of it accounts for
+        (a coverage too low, too many warnings) has not become good since.
+        """
+        parent = self.parent
+        if parent is None or not self.run_key or not parent.is_complete or parent.run.had_crash:
+            return pytest.ExitCode.OK
+        ended = parent.run.ended
+        if ended is None or ended.exit_status in _SETTLED:
+            return pytest.ExitCode.OK
+        self.warn(
+            Code.RESUME_NOTHING_LEFT,
+            f"all tests are good, but the run ended with exit status {ended.exit_status}, and so does this one",
+        )
+        return ended.exit_status
 
     def reproach(self) -> str:
         """What is said of too many flaky tests, those carried over included; empty when they are tolerated."""
@@ -495,6 +523,8 @@ class Owner:
 _REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
 _BAD_BEFORE = (Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT)
 _GOOD_NOW = (Outcome.PASSED, Outcome.FLAKY)
+# Of these nothing is left once all tests are good: today's flaky tests are looked at anew.
+_SETTLED = frozenset({0, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED, FLAKY_STATUS})
 _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
 
 

@@ -22,6 +22,8 @@ from pytest_resilience.reports.plan import planned
 from pytest_resilience.reports.summary import Facts, Line, Style, first_line, printable, summary
 from pytest_resilience.settings.options import OPTIONS
 
+_RUN_KEY = ("--run-key", "--resilience-run-key")
+
 
 class Terminal:
     """Everything that is printed. Without a terminal reporter (``-p no:terminal``) nothing is."""
@@ -90,7 +92,8 @@ class Terminal:
     def pytest_report_header(self) -> list[str]:
         owner = self._owner
         if owner.parent is None:
-            return []
+            is_first = owner.run_key and not owner.warnings
+            return [f"resilience: no earlier run has the key {owner.run_key}"] if is_first else []
         info, plan = owner.parent.info, owner.plan
         left = (
             f"{len(plan.outstanding)} left"
@@ -243,6 +246,8 @@ class Terminal:
         parts += rerunfailures.words(config, typed)
         parts += shards.words(config)
         name = self._owner.name_of_older_run
+        if not name and typed & set(_RUN_KEY):
+            parts += [min(typed & set(_RUN_KEY), key=len), self._owner.run_key]
         parts.append(f"--resume-failed={name}" if name else "--resume-failed")
         outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]
         if not self._owner.left_open() and all(run.fate(key) == "held" for key in outstanding):

@@ -87,6 +87,7 @@ def redacted_info(info: RunInfo, redactor: Redactor) -> RunInfo:
         paths=paths if paths == info.paths else (),
         keyword=keyword if keyword == info.keyword else "",
         markexpr=markexpr if markexpr == info.markexpr else "",
+        run_key=info.run_key if clean(info.run_key) == info.run_key else "",
     )
 
 

@@ -116,6 +116,7 @@ class RunInfo:
     nonce: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     inherited: int = 0
+    run_key: str = ""
     signature: Signature = field(default="none", compare=False)
 
     @property
@@ -158,6 +159,7 @@ class RunInfo:
             nonce=_str(members, "nonce", ""),
             versions=_words(members, "versions"),
             inherited=_int(members, "inherited"),
+            run_key=_str(members, "run_key", ""),
         )
         if not RUN_ID.fullmatch(info.id) or (info.parent and not RUN_ID.fullmatch(info.parent)):
             raise BadRun("not the id of a run")

@@ -143,6 +143,13 @@ def text(value: object) -> str:
     return value
 
 
+def label(value: object) -> str:
+    """A text of one line that a person can read, and that says something."""
+    if not isinstance(value, str) or not value.strip() or len(value) > 200 or not value.isprintable():
+        raise Wrong("expected 1 to 200 printable characters")
+    return value
+
+
 def texts(value: object) -> tuple[str, ...]:
     """A text, or a list of them."""
     return _texts(value, "expected a text or a list of them")

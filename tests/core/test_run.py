@@ -235,6 +235,11 @@ def test_a_slow_and_simple_reading_of_the_facts_agrees(facts: list[Written]) -> 
 # -- what single facts mean ---------------------------------------------------------------------------------------------
 
 
+def test_a_crash_is_known_whatever_became_of_its_test() -> None:
+    assert of_one(down(), finished()).had_crash
+    assert not of_one(down(key=""), started()).had_crash
+
+
 def test_a_test_that_was_selected_and_never_started_is_not_run() -> None:
     assert of_one().outcome("t") is Outcome.NOT_RUN
 

@@ -60,6 +60,8 @@ def test_naming_it_in_addopts_switches_it_on(pytester: pytest.Pytester) -> None:
         "--resilience-summary=counts",
         "--resume-failed",
         "--resilience-resume-failed",
+        "--run-key=7",
+        "--resilience-run-key=7",
     ],
 )
 def test_each_flag_switches_it_on(pytester: pytest.Pytester, flag: str) -> None:
