@@ -148,7 +148,7 @@ def test_a_process_of_another_machine_is_not_to_be_killed_here(tmp_path: Path) -
     run.release()
 
 
-@pytest.mark.parametrize("name", ["owner", WORKER])
+@pytest.mark.parametrize("name", ["owner", WORKER], ids=["owner", "worker"])
 def test_force_does_not_wait_and_is_told(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path / "store")
     run = a_run(store)

@@ -275,7 +275,7 @@ def _redacted(facts: Facts) -> Iterable[Line]:
         texts = "1 text" if facts.redacted == 1 else f"{facts.redacted} texts"
         yield Line(
             f"REDACTED {texts} - {Code.SECRET_REDACTED}: what looks like a secret is *** in the ledger; "
-            "if it is a real one, others may have seen it as you do here: rotate it",
+            "if it is a real one, rotate it",
             is_whole=True,
         )
 
