@@ -5,6 +5,10 @@ import stat
 
 import pytest
 
+from pytest_resilience.core.facts import Fact, TestFinished, TestsSelected
+from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.ledger.lines import encode_all
+
 from .harness import Batch
 
 SUITE = """
@@ -116,3 +120,36 @@ def test_a_ledger_of_a_newer_release_is_left_alone(pytester: pytest.Pytester) ->
     assert "RES404 ledger-version-unsupported: " in run.text
     assert "newer release" in run.text
     assert len(list((batch.store.root / "runs").iterdir())) == 1
+
+
+FOREIGN = (
+    "--collect-only",
+    "-x",
+    "../../evil.py::test",
+    "/etc/passwd::test",
+    "%s%n{0.__class__}",
+    "$(touch evil)::test",
+    "`touch evil`",
+    "::error file=x::y",
+    "@evil",
+    "\x1b[2Jtest_it.py::test_a",
+    "test_it.py::test_a;touch evil",
+)
+
+
+@pytest.mark.invariant(25)
+def test_ids_that_the_ledger_alone_knows_do_nothing(pytester: pytest.Pytester) -> None:
+    batch = resumable(pytester)
+    facts: list[Fact] = [
+        TestsSelected(keys=FOREIGN),
+        *(TestFinished(key=one, outcome=Outcome.FAILED) for one in FOREIGN),
+    ]
+    writer = "gw9.1.00000000"
+    lines = b"".join(encode_all(facts, writer=writer, at=0.0))
+    (batch.newest.path / f"seg-{writer}.jsonl").write_bytes(lines)
+    run = batch.run("--resume-failed")
+    assert run.outcomes == {"failed": 1, "carried_over": 1}, run.text
+    assert batch.steps == ["b"]
+    assert "\x1b[2J" not in run.text
+    assert "INTERNALERROR" not in batch.type(run.line("RESUME").partition(" - ")[0]).text
+    assert {path.name for path in batch.root.rglob("*evil*")} == set()
