@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytest_resilience.core.facts import (
@@ -23,8 +23,10 @@ from pytest_resilience.core.facts import (
     TestsSelected,
 )
 from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.history import Past, load, plan_from, to_resume
 from pytest_resilience.ledger.contents import Contents
+from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
 from pytest_resilience.ledger.segments import Segment
 
@@ -86,7 +88,13 @@ def make(place: Path, tests: int, durability: str = "second") -> Made:
     """A run of so many tests, written by several writers in turn."""
     store = Store(place / "ledger")
     began = time.time() - 3600
-    info = RunInfo(id=new_run_id(began, os.urandom(8)), key="k", rootdir=str(place), started=began)
+    info = RunInfo(
+        id=new_run_id(began, os.urandom(8)),
+        key="k",
+        rootdir=str(place),
+        started=began,
+        **asdict(Process.here()),
+    )
     folder = store.create(info)
     files = [tuple(range(first, min(first + TESTS_A_FILE, tests))) for first in range(0, tests, TESTS_A_FILE)]
     contents = Contents(place)
@@ -103,8 +111,18 @@ def make(place: Path, tests: int, durability: str = "second") -> Made:
         ],
         SelectionDone(total=tests),
     )
+    redactor = Redactor()
+    # As in a session, where ids are redacted once, when they are selected.
+    redactor.vouch(map(key_of, range(tests)))
     segments = [
-        Segment.create(folder.path, f"gw{number}", run=info.id, durability=durability, trouble=_fail)
+        Segment.create(
+            folder.path,
+            f"gw{number}",
+            run=info.id,
+            durability=durability,
+            trouble=_fail,
+            redactor=redactor,
+        )
         for number in range(WRITERS)
     ]
     facts = [(segments[number % WRITERS], fact) for number in range(tests) for fact in facts_of(number)]

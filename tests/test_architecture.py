@@ -23,7 +23,7 @@ RINGS: tuple[dict[str, str], ...] = (
         "shares thresholds tolerance vocabularies whole"
     },
     {
-        "ledger": "__init__ contents disk final forks holders lines locks machine members places reading redaction retention "
+        "ledger": "__init__ contents disk final forks frequent holders lines locks machine members places reading redaction retention "
         "runinfo runs seal segments sizes watched",
         "reports": "__init__ plan summary",
     },

@@ -35,7 +35,9 @@ def a_run(store: Store, now: float = 1.8e9, **others: str) -> RunFolder:
     )
     folder = store.create(replace(info, **others))  # type: ignore[arg-type]
     folder.write_selection([TestsSelected(keys=("a", "b"))], SelectionDone(total=2))
-    segment = Segment.create(folder.path, "ctl", run=folder.id, trouble=lambda code, why: pytest.fail(why))
+    segment = Segment.create(
+        folder.path, "ctl", run=folder.id, trouble=lambda code, why: pytest.fail(why), seal=folder.seal
+    )
     assert segment.write(TestFinished(key="a", outcome=Outcome.PASSED))
     segment.close()
     return folder
@@ -138,7 +140,7 @@ def test_workers_that_do_not_end_are_named_with_what_to_do(tmp_path: Path) -> No
 
 
 def test_a_process_of_another_machine_is_not_to_be_killed_here(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
+    store = Store(tmp_path / "store", secret=b"what both machines know")
     run = a_run(store, host="ci-7\x1b[31m")
     with pytest.raises(CannotResume) as refused:
         to_resume(store, "", "k", Waiting().patience())

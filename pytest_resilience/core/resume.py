@@ -150,11 +150,10 @@ def knowledge(run: Run, run_id: str) -> list[TestInherited]:
     died = run.ended is None and not run.interrupted
     for key in run.gone():
         left.pop(key, None)
-    for key in run.tests():
+    for key, outcome in run.outcomes().items():
         before = run.inherited.get(key)
-        if run.fate(key) in ("carried", "held") and before is not None:
+        if before is not None and run.fate(key) in ("carried", "held"):
             continue
-        outcome = run.outcome(key)
         deaths = before.deaths if before is not None else 0
         if died and run.in_flight(key):
             deaths += 1

@@ -84,7 +84,7 @@ class Run:
                         fact.outcome.severity,
                         fact.seconds,
                         writer,
-                        fact.outcome.value,
+                        fact.outcome._value_,
                     ),
                 )
             case AttemptStarted():
@@ -102,14 +102,15 @@ class Run:
                         fact.outcome.severity,
                         fact.seconds,
                         writer,
-                        fact.outcome.value,
+                        fact.outcome._value_,
                     ),
                 )
             case TestsSelected():
                 for key in fact.keys:
-                    self._fates[key] = max(self._fates.get(key, fact.fate), fact.fate, key=_FATES.index)
-                    if fact.digest:
-                        self._digests[key] = max(self._digests.get(key, ""), fact.digest)
+                    if (fate := self._fates.setdefault(key, fact.fate)) != fact.fate:
+                        self._fates[key] = max(fate, fact.fate, key=_FATES.index)
+                    if fact.digest and (digest := self._digests.setdefault(key, fact.digest)) != fact.digest:
+                        self._digests[key] = max(digest, fact.digest)
             case FileCollected():
                 self.seals.setdefault(fact.file, set()).add(fact.seal)
             case SelectionDone():
@@ -204,9 +205,10 @@ class Run:
         return Outcome.INTERRUPTED if self.interrupted else Outcome.CRASHED
 
     def _had_bad_attempt(self, key: str, state: _State) -> bool:
-        if any(worker != state.writer for worker in self._downs.get(key, ())):
+        downs, attempts = self._downs.get(key), self._attempts.get(key)
+        if downs is not None and any(worker != state.writer for worker in downs):
             return True
-        return any(ended.outcome.is_bad for ended in self._attempts.get(key, {}).values())
+        return attempts is not None and any(ended.outcome.is_bad for ended in attempts.values())
 
     def in_flight(self, key: str) -> bool:
         """Whether the test was started and has no final outcome of its own."""

@@ -179,7 +179,8 @@ class _Missing:
         expected = self._next.get(name, 0)
         if seq > expected:
             self._gaps.append((name, offset, owner, expected, seq))
-        self._next[name] = max(expected, seq + 1)
+        if seq >= expected:
+            self._next[name] = seq + 1
 
     def saw_inherited(self, end: int, count: int) -> None:
         self._inherited, self._inherited_end = self._inherited - count, end

@@ -42,10 +42,14 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
             changed = replace(fact, key=redactor.key(fact.key), message=message, again=again)
         case TestsSelected():
             keys = tuple(map(redactor.key, fact.keys))
-            changed = replace(fact, keys=keys, digest=fact.digest if keys == fact.keys else "")
+            if keys == fact.keys:
+                return fact
+            changed = replace(fact, keys=keys, digest="")
         case TestInherited():
             key = redactor.key(fact.key)
-            changed = replace(fact, key=key, digest=fact.digest if key == fact.key else "")
+            if key == fact.key:
+                return fact
+            changed = replace(fact, key=key, digest="")
         case FileCollected():
             file = redactor.key(fact.file)
             changed = replace(fact, file=file, seal=fact.seal if file == fact.file else "")
