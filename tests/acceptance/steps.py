@@ -33,9 +33,9 @@ WRITE = "_write"
 
 
 def end_at(number: int, how: str, told: Callable[[str], None]) -> None:
-    """Kill this process "before" its call of this number, the first being 1, "after" it, or "within" it, a write.
+    """Kill this process "before" its call of this number, the first being 1, "after" it, or "within" it.
 
-    0 is never. `told` gets the names of all calls before that as they are made.
+    Within is half way through a write, and after any other call. 0 is never. `told` gets the names of all calls before that as they are made.
     """
     numbers = count(1)
     for name in CALLS:
@@ -46,7 +46,7 @@ def end_at(number: int, how: str, told: Callable[[str], None]) -> None:
             if name == "_open" and not arguments[1] & os.O_CREAT:
                 return call(*arguments, **named)
             is_last = next(numbers) == number
-            if is_last and how == "within":
+            if is_last and how == "within" and name == WRITE:
                 descriptor, data = arguments
                 arguments = descriptor, data[: len(data) // 2]
             if not is_last or how != "before":
