@@ -1,7 +1,11 @@
-"""What happened, as values: one class for each fact, the same live and on disk."""
+"""What happened, as values: one class for each fact, the same live and on disk.
+
+Those that every test makes, and a resume by the hundred thousand, are named tuples: these are made in a quarter of the
+time of a frozen dataclass.
+"""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pytest_resilience.core.outcomes import Outcome
 
@@ -52,15 +56,13 @@ class SelectionDone:
     copies: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestInherited:
+class TestInherited(NamedTuple):
     """What the earlier runs of the chain know of a test.
 
     `run` is where the outcome comes from, `digest` the content of the files it was found with, `deaths` how many
     runs in a row died while the test was in flight.
     """
 
-    __test__ = False
     key: str
     outcome: Outcome
     run: str
@@ -70,8 +72,7 @@ class TestInherited:
     deaths: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptStarted:
+class AttemptStarted(NamedTuple):
     """An attempt at a test began."""
 
     key: str
@@ -98,11 +99,9 @@ class AttemptEnded:
     wait: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestFinished:
+class TestFinished(NamedTuple):
     """A test came to its final outcome, teardown included."""
 
-    __test__ = False
     key: str
     outcome: Outcome
     attempts: int = 1
@@ -133,6 +132,10 @@ class RunEnded:
     exit_status: int
     counts: dict[str, int] = field(default_factory=dict)
 
+
+for _named in (TestInherited, TestFinished):
+    # They are no tests. Within a named tuple this would be a member.
+    _named.__test__ = False  # type: ignore[union-attr]
 
 Fact = (
     SegmentOpened

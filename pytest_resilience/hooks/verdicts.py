@@ -49,7 +49,8 @@ def phase_of(report: pytest.TestReport) -> str:
 
 
 def _plain(fact: TestFinished | AttemptEnded) -> dict[str, object]:
-    return {**asdict(fact), "outcome": fact.outcome.value}
+    members = fact._asdict() if isinstance(fact, TestFinished) else asdict(fact)
+    return {**members, "outcome": fact.outcome.value}
 
 
 def ended_to(ended: AttemptEnded) -> dict[str, object]:

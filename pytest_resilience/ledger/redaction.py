@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pytest_resilience.core.facts import (
     AttemptEnded,
@@ -36,7 +36,7 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
             # Two of these for every test: keys are known to be clean, see `Redactor.vouch`.
             if redactor.is_clean(fact.key):
                 return fact
-            changed = replace(fact, key=redactor.key(fact.key))
+            changed = fact._replace(key=redactor.key(fact.key))
         case AttemptEnded():
             message, again = _message(fact.message, redactor), _message(fact.again, redactor)
             changed = replace(fact, key=redactor.key(fact.key), message=message, again=again)
@@ -49,7 +49,7 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
             key = redactor.key(fact.key)
             if key == fact.key:
                 return fact
-            changed = replace(fact, key=key, digest="")
+            changed = fact._replace(key=key, digest="")
         case FileCollected():
             file = redactor.key(fact.file)
             changed = replace(fact, file=file, seal=fact.seal if file == fact.file else "")
@@ -60,7 +60,7 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
         case _:
             # Nothing but numbers, and words of our own.
             return fact
-    return changed if changed != fact else fact
+    return fact if changed == fact else cast("AnyFact", changed)
 
 
 def all_redacted(facts: Iterable[Fact], redactor: Redactor) -> Iterator[Fact]:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Collection
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -132,7 +131,7 @@ def test_what_a_good_test_passed_with_is_known_whenever_it_is_carried(
         assert one.digest
 
 
-SECRET = KNOWN.map(lambda one: replace(one, key=f"a.py::t[{MARK}]"))
+SECRET = KNOWN.map(lambda one: one._replace(key=f"a.py::t[{MARK}]"))
 
 
 @given(SECRET, DIGESTS, st.booleans(), STALE)
@@ -190,7 +189,7 @@ def test_a_test_that_was_in_flight_in_two_deaths_is_held_until_it_is_named() -> 
     killer = known(Outcome.CRASHED, deaths=DEATHS_BEFORE_HELD)
     assert planned(killer).held == {"a.py::t"}
     for name in ("a.py::t", "a.py::t[1]"):
-        released = planned(replace(killer, key="a.py::t[1]"), named=[name])
+        released = planned(killer._replace(key="a.py::t[1]"), named=[name])
         assert not released.held
         assert released.last == {"a.py::t[1]"}
 

@@ -282,7 +282,7 @@ def test_what_no_run_can_be_made_of_is_an_error_of_the_system_for_the_caller(tmp
     with pytest.raises(OSError, match="not the id"):
         store.create(replace(info(), id="../../evil"))
     with pytest.raises(OSError, match="number of things"):
-        store.create(info(), [replace(passed("a"), attempts=-1)])
+        store.create(info(), [passed("a")._replace(attempts=-1)])
     assert store.runs() == []
     assert not (tmp_path / "evil").exists()
 

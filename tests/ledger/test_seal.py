@@ -112,7 +112,7 @@ def test_a_signature_costs_29_bytes_and_no_signature_none() -> None:
         signed(seal=Seal.of(OTHER, RUN, "nonce")),
         signed(seal=Seal.of(SECRET, RUN, "other")),
         signed(seal=Seal.of(SECRET, new_run_id(0.0, bytes(8)), "nonce")),
-        resealed(signed(replace(PASSED, outcome=Outcome.FAILED))[:-TAIL].replace(b"failed", b"passed")),
+        resealed(signed(PASSED._replace(outcome=Outcome.FAILED))[:-TAIL].replace(b"failed", b"passed")),
         resealed(signed()[:-TAIL].replace(b',"h":', b',"g":')),
         resealed(signed()[:-TAIL].replace(b',"h":', b',"h": ')),
     ],
@@ -254,7 +254,7 @@ def files_of(suite: dict[str, str], *, copies: int, ended: bool, seal: Seal | No
         for key, does in suite.items()
         if does in (*FATES, "stale")
     ]
-    carried = [replace(one, digest="d") for one in inherited]
+    carried = [one._replace(digest="d") for one in inherited]
     selection: list[Fact] = [
         TestsSelected(keys=(key,), fate=FATES.get(does, "run"), digest="d") for key, does in suite.items()
     ]
@@ -266,7 +266,10 @@ def files_of(suite: dict[str, str], *, copies: int, ended: bool, seal: Seal | No
         for writer in WRITERS if copies == 2 else WRITERS[at % 2 : at % 2 + 1]:
             if does in ENDS:
                 begun: list[Fact] = [AttemptStarted(key=key, attempt=1)]
-                ends = [replace(one, key=key) for one in ENDS[does]]
+                ends = [
+                    replace(one, key=key) if isinstance(one, AttemptEnded) else one._replace(key=key)
+                    for one in ENDS[does]
+                ]
                 facts[f"seg-{writer}.jsonl"] += [*begun, *ends]
     if ended:
         facts[f"seg-{WRITERS[0]}.jsonl"].append(RunEnded(exit_status=1))
