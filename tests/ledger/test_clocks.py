@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pytest_resilience.core.facts import AttemptStarted, SelectionDone, TestFinished, TestsSelected
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.history import Past, load, to_resume
+from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.retention import DAY, Limits, prune
 from pytest_resilience.ledger.runinfo import RUN_ID, began_at, run_id_after
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
@@ -27,7 +28,8 @@ def a_run(store: Store, now: float, outcome: Outcome = Outcome.FAILED, parent: s
     """A run of one test that died with this outcome known, as a session makes it whose clock says `now`."""
     newest = max(store.run_ids(), default="")
     run_id = run_id_after(newest, now, os.urandom(8))
-    folder = store.create(RunInfo(id=run_id, key="k", rootdir="/r", started=now, parent=parent))
+    info = RunInfo(id=run_id, key="k", rootdir="/r", started=now, parent=parent, host=machine.host())
+    folder = store.create(info)
     folder.write_selection([TestsSelected(keys=("a",))], SelectionDone(total=1))
     write(folder, "ctl", now, outcome)
     return folder

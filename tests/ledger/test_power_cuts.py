@@ -19,6 +19,7 @@ from pytest_resilience.core.facts import (
 )
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.history import load, to_resume
+from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.lines import BadLine, decode
 from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
@@ -52,7 +53,8 @@ def tell(base: Path, durability: str, chance: Random) -> Story:
     """A run of twelve tests from its making to its end."""
     disk = TracedDisk(base)
     story = Story(disk, Store(base / ".pytest_resilience", disk=disk))
-    info = RunInfo(id=new_run_id(NOW, chance.randbytes(8)), key="k", rootdir="/r", started=NOW)
+    run_id = new_run_id(NOW, chance.randbytes(8))
+    info = RunInfo(id=run_id, key="k", rootdir="/r", started=NOW, host=machine.host())
     folder = story.store.create(info, INHERITED)
     segment = Segment.create(
         folder.path,
