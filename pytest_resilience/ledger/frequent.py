@@ -7,7 +7,7 @@ every way to write the same and what is wrong with the rest.
 import re
 
 from pytest_resilience.core.facts import AttemptStarted, TestFinished
-from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.ledger.members import OUTCOMES
 from pytest_resilience.ledger.sizes import KEY_CHARS, WORD_CHARS
 
 _COUNT = r"(0|[1-9]\d{0,14})"
@@ -21,7 +21,6 @@ _STARTED = re.compile(rf'\{{"k":"st",{_BEGINNING},"n":{_COUNT}', re.ASCII).fullm
 _FINISHED = re.compile(
     rf'\{{"k":"fin",{_BEGINNING},"o":"(\w+)","n":{_COUNT},"d":{_SECONDS}', re.ASCII
 ).fullmatch
-_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 
 def read(body: str) -> tuple[str, int, float, AttemptStarted | TestFinished] | None:
@@ -31,7 +30,7 @@ def read(body: str) -> tuple[str, int, float, AttemptStarted | TestFinished] | N
     """
     if (found := _FINISHED(body)) is not None:
         writer, seq, at, key, word, attempts, seconds = found.groups()
-        outcome = _OUTCOMES.get(word)
+        outcome = OUTCOMES.get(word)
         if outcome is None:
             return None
         finished = TestFinished(key=key, outcome=outcome, attempts=int(attempts), seconds=float(seconds))

@@ -8,7 +8,7 @@ from pytest_resilience.ledger.sizes import KEY_CHARS, TEXT_CHARS, WORD_CHARS
 
 # Every whole number below is the same number wherever JSON is read.
 LARGEST = 2**53
-_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 Members = dict[str, Any]
 
@@ -66,6 +66,6 @@ def a_number(members: Members, name: str, default: float | None = None) -> float
 def an_outcome(members: Members) -> Outcome:
     """One of the twelve outcomes."""
     value = members["o"]
-    if type(value) is str and (outcome := _OUTCOMES.get(value)) is not None:
+    if type(value) is str and (outcome := OUTCOMES.get(value)) is not None:
         return outcome
     raise BadLine("not an outcome")
