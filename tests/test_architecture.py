@@ -25,14 +25,15 @@ RINGS: tuple[dict[str, str], ...] = (
     {
         "ledger": "__init__ contents disk final forks frequent holders lines locks machine members places reading redaction retention "
         "runinfo runs seal segments sizes watched",
-        "reports": "__init__ plan summary",
+        "reports": "__init__ plan stored summary",
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ allowance attempt attempts children choice collecting conditions deferred explain "
         "handover inquiry internals journal lastfailed lifeline listeners owner policies redaction "
         "redistribution repeated rerunfailures rescheduling rivals selection serial session shards "
-        "signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals"
+        "signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals",
+        "cli": "",
     },
     {"plugin": ""},
 )

@@ -5,7 +5,6 @@ import shlex
 import shutil
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,12 @@ from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
 from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.subtests import is_held
 from pytest_resilience.reports.plan import planned
-from pytest_resilience.reports.summary import Facts, Line, Style, first_line, printable, summary
+from pytest_resilience.reports.stored import ago, carried_from, short
+from pytest_resilience.reports.summary import Facts, Line, Style, cut, first_line, printable, summary
 from pytest_resilience.settings.options import OPTIONS
+
+# Tests replace it; we want the real one.
+_now = time.time
 
 _RUN_KEY = ("--run-key", "--resilience-run-key")
 
@@ -101,7 +104,7 @@ class Terminal:
             else f"nothing left ({Code.RESUME_NOTHING_LEFT})"
         )
         state = f"{len(plan.carried)} carried over, {left}"
-        lines = [f"resilience: resuming run {_short(info.id)} ({_ago(info.started)}): {state}"]
+        lines = [f"resilience: resuming run {short(info.id)} ({ago(info.started, _now())}): {state}"]
         if str(owner.taken_over):
             lines.append(f"resilience: taken over from that run: {owner.taken_over}")
         return lines
@@ -177,7 +180,7 @@ class Terminal:
         width = self._config.get_terminal_writer().fullwidth
         is_cut = not line.is_whole and self._config.option.verbose < 2 and not os.environ.get("CI")
         reporter.write_line(
-            _cut(line.text, width) if is_cut else line.text, **({line.color: True} if line.color else {})
+            cut(line.text, width) if is_cut else line.text, **({line.color: True} if line.color else {})
         )
 
     def _facts(self) -> Facts:
@@ -221,10 +224,9 @@ class Terminal:
         parent = self._owner.parent
         if parent is None:
             return ""
-        started = datetime.fromtimestamp(parent.info.started, UTC).strftime("%Y-%m-%d %H:%M")
-        runs = {one.run for key, one in self._owner.plan.known.items() if key in self._owner.plan.carried}
-        before = " and before" if runs - {parent.info.id} else ""
-        return f"passed in run {_short(parent.info.id)}{before}, {started} UTC, {_ago(parent.info.started)}"
+        plan = self._owner.plan
+        runs = {one.run for key, one in plan.known.items() if key in plan.carried}
+        return carried_from(parent.info.id, runs, parent.info.started, _now())
 
     def _command(self) -> str:
         """The command that resumes this run, to be typed where this one was typed."""
@@ -275,26 +277,3 @@ def _relative(path: Path, folder: Path) -> str:
         return str(path.relative_to(folder))
     except ValueError:
         return str(path)
-
-
-def _short(run_id: str) -> str:
-    """The first four digits of the random part: enough to name a run."""
-    return run_id.partition("-")[2][:4]
-
-
-def _ago(started: float) -> str:
-    minutes = max(0, int(time.time() - started)) // 60
-    if minutes < 1:
-        return "just now"
-    if minutes < 120:
-        return f"{minutes} min ago"
-    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1440} days ago"
-
-
-def _cut(text: str, width: int) -> str:
-    """Cut a line to the width of the terminal; what stands before " - " is a name and never cut."""
-    name, dash, rest = text.partition(" - ")
-    if not dash or len(text) <= width:
-        return text
-    left = width - len(name) - len(dash) - 3
-    return f"{name}{dash}{rest[:left]}..." if left > 0 else name

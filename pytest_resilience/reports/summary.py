@@ -200,7 +200,7 @@ def _late(run: Run, facts: Facts) -> Iterable[Line]:
         if outcome.is_bad:
             last = next((ended.message for _, ended in reversed(run.attempts(key))), "")
             why = f": {first_line(last)}" if last else ""
-            yield Line(f"{_upper(outcome)} {facts.name(key)} - told by the ledger alone{why}", "red")
+            yield Line(f"{upper(outcome)} {facts.name(key)} - told by the ledger alone{why}", "red")
 
 
 def held(run: Run, facts: Facts) -> Iterable[Line]:
@@ -311,7 +311,7 @@ def _all(run: Run, facts: Facts) -> Iterable[Line]:
         attempts = run.number_of_attempts(key)
         times = f", {attempts} attempts" if attempts > 1 else ""
         took = f" - {run.seconds(key):.2f} s on {worker_of(run.writer(key))}{times}" if attempts else ""
-        yield Line(f"{_upper(outcome)} {facts.name(key)}{took}", _color(outcome))
+        yield Line(f"{upper(outcome)} {facts.name(key)}{took}", _color(outcome))
 
 
 def _color(outcome: Outcome) -> str:
@@ -320,7 +320,8 @@ def _color(outcome: Outcome) -> str:
     return "" if outcome.is_good and outcome is not Outcome.FLAKY else "yellow"
 
 
-def _upper(outcome: Outcome) -> str:
+def upper(outcome: Outcome) -> str:
+    """The word that stands before a test with this outcome."""
     return {Outcome.NOT_RUN: "NOTRUN", Outcome.CARRIED_OVER: "CARRIED", Outcome.TIMED_OUT: "TIMEDOUT"}.get(
         outcome, outcome.value.upper()
     )
@@ -352,3 +353,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Cut a line to the width of the terminal; what stands before " - " is a name and never cut."""
+    name, dash, rest = text.partition(" - ")
+    if not dash or len(text) <= width:
+        return text
+    left = width - len(name) - len(dash) - 3
+    return f"{name}{dash}{rest[:left]}..." if left > 0 else name
