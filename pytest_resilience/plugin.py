@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import zlib
+from collections.abc import Generator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_resilience.hooks.rerunfailures import Asked
     from pytest_resilience.settings.resolved import Settings
 
+# What is set, or None where the plugin is not active.
+_SETTINGS = pytest.StashKey["Settings | None"]()
 _RESUME = "--resume-failed"
 _FORCE = "--resume-force"
 # By plugin and module: short flags that it declares without looking whether they are taken; pytest would not start.
@@ -139,6 +142,19 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
                 early_config.known_args_namespace.file_or_dir.insert(0, taken)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Ask for a supervised worker before xdist looks how many it is to start."""
+    if not hasattr(config, "workerinput"):
+        settings = _settings_if_active(config)
+        config.stash[_SETTINGS] = settings
+        if settings is not None and settings["worker.supervise"]:
+            from pytest_resilience.hooks.supervision import supervise
+
+            supervise(config, settings)
+    return (yield)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register what this process needs, if the plugin is asked for."""
     orders = getattr(config, "workerinput", None)
@@ -146,7 +162,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if "resilience" in orders:
             _configure_worker(config, json.loads(zlib.decompress(orders["resilience"])))
         return
-    settings = _settings_if_active(config)
+    settings = config.stash[_SETTINGS] if _SETTINGS in config.stash else _settings_if_active(config)
     if settings is None:
         return
     if config.option.resilience_force:

@@ -32,7 +32,7 @@ RINGS: tuple[dict[str, str], ...] = (
         "hooks": "__init__ allowance attempt attempts children choice collecting conditions deferred explain "
         "handover inquiry internals journal lastfailed lifeline listeners owner policies redaction "
         "redistribution repeated rerunfailures rescheduling rivals selection serial session shards "
-        "signals subtests terminal timeouts verdicts visible waiting worker workers xdist_internals",
+        "signals subtests supervision terminal timeouts verdicts visible waiting worker workers xdist_internals",
         "cli": "",
     },
     {"plugin": ""},

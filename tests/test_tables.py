@@ -29,7 +29,7 @@ def complaint(of_table: dict[str, object]) -> str:
         ({"retri": {}}, "unknown key 'retri' in [tool.resilience]; did you mean 'retry'?"),
         (
             {"xyz": {}},
-            "unknown key 'xyz' in [tool.resilience]; known are ledger, override, report, resume, retry, stop",
+            "unknown key 'xyz' in [tool.resilience]; known are ledger, override, report, resume, retry, stop, worker",
         ),
         ({"overrides": []}, "unknown key 'overrides' in [tool.resilience]; did you mean 'override'?"),
         ({"rule": []}, "unknown key 'rule' in [tool.resilience]; 'rule' belongs in [tool.resilience.retry]"),

@@ -43,6 +43,7 @@ GOOD: dict[str, tuple[object, object]] = {
     "resume.watch": (["src/**", "*.sql"], []),
     "resume.stale": ("carry", "warn"),
     "resume.skip-files": (False, True),
+    "worker.supervise": (True, True),
     "report.summary": ("all", "none"),
 }
 NO_NUMBER = [-1, 1.5, "x", "", True, None, [], {}, 10**30, date(2026, 11, 21)]
@@ -83,6 +84,7 @@ BAD: dict[str, list[object]] = {
     "ledger.redact": ["(", [1], 3, None],
     "resume.watch": ["", "/src", [""], ["src/**", "/x"], "../x", ["src/../../x"], 3, None, True, {"a": "b"}],
     "resume.skip-files": NO_SWITCH,
+    "worker.supervise": NO_SWITCH,
     "resume.stale": ["rum", "Run", "", True, None, ["run"]],
     "report.summary": ["al", "ALL", "", 1],
 }
@@ -120,6 +122,7 @@ ALLOWED = {
     "resume.watch": "expected ",
     "resume.stale": "one of run, carry, warn",
     "resume.skip-files": "true or false",
+    "worker.supervise": "true or false",
     "report.summary": "one of all, problems, counts, none",
 }
 

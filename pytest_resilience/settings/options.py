@@ -225,6 +225,13 @@ OPTIONS = (
         metavar="N",
     ),
     Option(
+        key="worker.supervise",
+        parse=values.switch,
+        default=False,
+        help="run a session without workers in one worker of xdist, so that it survives crashes and hangs",
+        flag="--supervise",
+    ),
+    Option(
         key="ledger.dir",
         parse=values.text,
         default=".pytest_resilience",
