@@ -30,8 +30,8 @@ RINGS: tuple[dict[str, str], ...] = (
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ allowance attempt attempts children choice collecting conditions deferred explain "
-        "handover inquiry internals journal lastfailed lifeline listeners owner policies redaction "
-        "redistribution repeated rerunfailures rescheduling rivals selection serial session shards "
+        "handover inquiry internals journal lastfailed lifeline listeners owner policies recording redaction "
+        "redistribution repeated rerunfailures rescheduling resuming rivals selection serial session shards "
         "signals subtests supervision terminal timeouts verdicts visible waiting worker workers xdist_internals",
         "cli": "",
     },

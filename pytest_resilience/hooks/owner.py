@@ -3,20 +3,14 @@
 The owner is the process that the user started: the only one of a serial session, the controller under xdist.
 """
 
-import os
-import platform
-import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_resilience import __version__
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import (
     AttemptEnded,
@@ -31,39 +25,23 @@ from pytest_resilience.core.facts import (
 )
 from pytest_resilience.core.keys import nodeid_of
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.core.redaction import Redactor, is_redacted
+from pytest_resilience.core.redaction import is_redacted
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.core.whole import by_file, seal
-from pytest_resilience.history import (
-    CannotResume,
-    Past,
-    Patience,
-    Untrusted,
-    mismatch,
-    plan_from,
-    to_resume,
-    unlike,
-)
+from pytest_resilience.history import Past
 from pytest_resilience.hooks import choice as choices
-from pytest_resilience.hooks import collecting, lastfailed, xdist_internals
+from pytest_resilience.hooks import collecting, lastfailed, recording, resuming, xdist_internals
 from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.redaction import redactor_for
 from pytest_resilience.hooks.selection import Collected
-from pytest_resilience.hooks.shards import shard_of
 from pytest_resilience.ledger.contents import Contents
-from pytest_resilience.ledger.machine import Process
-from pytest_resilience.ledger.places import Stores, state_folder
 from pytest_resilience.ledger.reading import read
-from pytest_resilience.ledger.retention import Limits, prune
-from pytest_resilience.ledger.runinfo import run_id_after
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, UnsupportedFormat, run_key
-from pytest_resilience.ledger.seal import WeakKey, secret_in
+from pytest_resilience.ledger.runs import RunFolder
 from pytest_resilience.ledger.segments import Segment
-from pytest_resilience.reports.summary import printable
 from pytest_resilience.settings.resolved import Settings
 
 if TYPE_CHECKING:
@@ -88,7 +66,7 @@ class Owner:
             config.rootpath, settings["resume.watch"], config.rootpath / settings["ledger.dir"]
         )
         self.redactor = redactor_for(config, settings["ledger.redact"], self.warn)
-        self.stores = _stores(config, settings, self.redactor)
+        self.stores = recording.stores_for(config, settings, self.redactor)
         self.parent: Past | None = None
         self.folder: RunFolder | None = None
         self.segment: Segment | None = None
@@ -117,14 +95,13 @@ class Owner:
 
     @property
     def wanted(self) -> str | None:
-        """What ``--resume-failed`` names: a run, "" for the newest, None when nothing is to be resumed."""
-        wanted: str | None = self.config.option.resilience_resume
-        return wanted
+        """As `resuming.wanted`."""
+        return resuming.wanted(self.config)
 
     @property
     def run_key(self) -> str:
-        """What ``--run-key`` calls this run and those that it goes on with; empty for nothing."""
-        return self.config.option.resilience_run_key or ""
+        """As `resuming.run_key`."""
+        return resuming.run_key(self.config)
 
     @property
     def name_of_older_run(self) -> str:
@@ -135,9 +112,8 @@ class Owner:
 
     @property
     def is_rehearsal(self) -> bool:
-        """No test is run to learn its outcome (``--collect-only``, ``--setup-only``, ``--fixtures``): this is no run."""
-        option = self.config.option
-        return any(getattr(option, name, None) for name in _REHEARSALS)
+        """As `resuming.is_rehearsal`."""
+        return resuming.is_rehearsal(self.config)
 
     @property
     def shows_plan(self) -> bool:
@@ -149,133 +125,40 @@ class Owner:
 
         `say` shows at once what cannot wait for the summary.
         """
-        config = self.config
         self.is_open = True
-        key = run_key(
-            str(config.rootpath),
-            dict(os.environ),
-            sys.version_info[:2],
-            f"{sys.platform}-{platform.machine()}",
-            shard_of(config),
-        )
-        if self.wanted is not None or self.run_key:
-            self._take_over(key, Patience(is_forced=config.option.resilience_force, say=say, warn=self.warn))
+        key = recording.key_of(self.config)
+        self._resume(key, say)
         if self.is_rehearsal:
             return
-        try:
-            handed_on: list[TestInherited | FileCollected] = [*self.plan.inherited(), *self.plan.collected()]
-            self.folder = self.stores.create(self._info(key), handed_on)
-        except UnsupportedFormat as error:
-            self.warn(
-                Code.LEDGER_VERSION_UNSUPPORTED,
-                f"{error}. It is left as it is; tests go on without a ledger. "
-                "Upgrade pytest-resilience, or name another place with --resilience-dir",
-            )
-            return
-        except (OSError, ValueError) as error:
-            self.warn(
-                Code.LEDGER_UNWRITABLE,
-                f"{'; '.join(map(str, self.stores.troubles)) or error}. Tests go on; --resume-failed will know "
-                "nothing of this run. Free the disk, mend the permissions, or name another place with --resilience-dir",
-            )
-            return
-        if self.stores.troubles:
-            self._moved = (
-                f"{self.stores.troubles[0]}. So the ledger is in {self.stores.current.root}, where --resume-failed finds "
-                "it. Mend the permissions, or name another place with --resilience-dir"
-            )
-            self.warn(Code.LEDGER_UNWRITABLE, self._moved)
-        self.segment = Segment.create(
-            self.folder.path,
-            "ctl",
-            run=self.folder.id,
-            durability=self.settings["ledger.durability"],
-            trouble=self.warn,
-            redactor=self.redactor,
-            seal=self.folder.seal,
-        )
-        keep = {what: self.settings[f"ledger.keep-{what}"] for what in ("runs", "days", "mb")}
-        prune(self.stores.current, Limits(**keep), now=_now())
-
-    def _take_over(self, key: str, patience: Patience) -> None:
-        try:
-            self.parent = to_resume(self.stores, self.wanted or "", key, patience, self.run_key)
-            differs = mismatch(self.parent, key, self.stores.current.root, self.config.rootpath)
-        except CannotResume as error:
-            raise pytest.UsageError(printable(str(error))) from None
-        except Untrusted as error:
-            self.warn(Code.LEDGER_UNTRUSTED, printable(str(error)))
-            return
-        except OSError as error:
-            self.warn(Code.RESUME_LEDGER_MISSING, f"the ledger cannot be read ({error}); everything runs")
-            return
-        if self.parent is None:
-            unreadable = self._unreadable()
-            if self.wanted is None and not unreadable:
-                # The first attempt with a --run-key.
-                return
-            other = unlike(self.stores, key)
-            if other:
-                self.warn(Code.RESUME_MISMATCH, f"{other}. Everything runs")
-            else:
-                of_key = f" with the key {self.run_key!r}" if self.run_key else ""
-                where = f"{self.settings['ledger.dir']} at {self.config.rootpath}{unreadable}"
-                self.warn(Code.RESUME_LEDGER_MISSING, f"no earlier run{of_key} in {where}; everything runs")
-            return
-        if self.parent.damage:
-            self.warn(
-                Code.LEDGER_CORRUPT,
-                f"{self.parent.damage} bad places in run {self.parent.info.id} were skipped "
-                f"({self.parent.example}); what they said is not known, so tests run again",
-            )
-        if differs:
-            self.warn(Code.RESUME_MISMATCH, differs)
-        today, earlier = self.choice, choices.of_run(self.config, self.parent.info)
-        named = [choices.as_nodeid(self.config, one) for one in today.paths]
-        # What nothing was said of is as in the earlier run; what was said narrows it.
-        self.choice, self.taken_over = today.or_else(earlier), earlier.without(today)
-        self.choice_of_chain = choices.of_chain(self.config, self.choice, earlier)
-        choices.apply(self.config, self.choice)
-        self.plan = plan_from(
-            self.parent,
-            self.contents,
-            named,
-            self.settings["resume.stale"],
-            how=self._how,
-            may_skip=self.settings["resume.skip-files"]
-            and not self.is_rehearsal
-            and not collecting.is_narrowed(self.config),
-            redactor=self.redactor,
-        )
-
-    def _unreadable(self) -> str:
-        why = [f"{run_id}: {text}" for run_id, text in self.stores.problems]
-        why += map(str, self.stores.troubles)
-        return f" that can be read ({why[-1]})" if why else ""
-
-    def _info(self, key: str) -> RunInfo:
-        config = self.config
-        choice = self.choice_of_chain
         earlier = self.parent.info.run_key if self.parent is not None else ""
-        return RunInfo(
-            id=run_id_after(self.stores.newest_id(), self.started, secrets.token_bytes(8)),
+        self.folder = recording.begin(
+            self.config,
+            self.stores,
+            [*self.plan.inherited(), *self.plan.collected()],
+            self.warn,
             key=key,
-            rootdir=str(config.rootpath),
-            invocation_dir=str(config.invocation_params.dir),
-            args=tuple(str(one) for one in config.invocation_params.args),
-            paths=choice.paths,
-            keyword=choice.keyword,
-            markexpr=choice.markexpr,
+            choice=self.choice_of_chain,
             parent=self.plan.parent,
-            started=self.started,
-            **asdict(Process.here()),
-            nonce=secrets.token_hex(32),
             run_key=self.run_key or earlier,
-            versions={
-                "pytest-resilience": __version__,
-                "pytest": pytest.__version__,
-                "python": platform.python_version(),
-            },
+            started=self.started,
+        )
+        if self.folder is None:
+            return
+        self._moved = recording.moved(self.stores)
+        if self._moved:
+            self.warn(Code.LEDGER_UNWRITABLE, self._moved)
+        self.segment = recording.first_segment(self.folder, self.settings, self.redactor, self.warn)
+        recording.make_room(self.stores, self.settings, _now())
+
+    def _resume(self, key: str, say: Callable[[str], None]) -> None:
+        config, settings, today = self.config, self.settings, self.choice
+        self.parent = resuming.to_go_on_with(config, settings, self.stores, key, say=say, warn=self.warn)
+        if self.parent is None:
+            return
+        self.choice, self.choice_of_chain, self.taken_over = resuming.join(config, today, self.parent)
+        named = [choices.as_nodeid(config, one) for one in today.paths]
+        self.plan = resuming.plan_of(
+            config, settings, self.parent, named, self.contents, self.redactor, self._how
         )
 
     # -- what happens ---------------------------------------------------------------------------------------------
@@ -520,29 +403,11 @@ class Owner:
             self.folder.release()
 
 
-_REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
 _BAD_BEFORE = (Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT)
 _GOOD_NOW = (Outcome.PASSED, Outcome.FLAKY)
 # Of these nothing is left once all tests are good: today's flaky tests are looked at anew.
 _SETTLED = frozenset({0, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED, FLAKY_STATUS})
 _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
-
-
-def _stores(config: pytest.Config, settings: Settings, redactor: Redactor) -> Stores:
-    """Where runs are kept. What the user named is never replaced by another place."""
-    secret = _secret()
-    stores = [Store(config.rootpath / settings["ledger.dir"], redactor=redactor, secret=secret)]
-    elsewhere = state_folder(config.rootpath, os.environ)
-    if "ledger.dir" not in settings.sources and elsewhere is not None:
-        stores.append(Store(elsewhere, redactor=redactor, secret=secret))
-    return Stores(stores)
-
-
-def _secret() -> bytes | None:
-    try:
-        return secret_in(os.environ)
-    except WeakKey as error:
-        raise pytest.UsageError(f"{Code.CONFIG_INVALID}: {error}") from None
 
 
 def _of_fate(keys: list[str], fate: str) -> list[TestsSelected]:

@@ -15,7 +15,6 @@ import pytest
 from pytest_resilience.core.facts import AttemptStarted, Fact
 from pytest_resilience.history import Past, load
 from pytest_resilience.hooks import attempts as attempts
-from pytest_resilience.hooks import owner as owner
 from pytest_resilience.hooks import signals as signals
 from pytest_resilience.hooks import terminal as terminal
 from pytest_resilience.ledger.disk import Disk
