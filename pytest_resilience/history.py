@@ -288,6 +288,6 @@ def plan_from(
     clean = redactor or Redactor()
     known = [redacted(one, clean) for one in past.knowledge]
     made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
-    whole = {} if past.damage else still_whole(past.run.seals, made.known, how, contents.digest)
+    whole = {} if past.damage else still_whole(past.run.collected, made.known, how, contents.digest)
     unimported = done(whole, made.known, made.carried - made.outdated) if may_skip else frozenset()
     return replace(made, whole=whole, unimported=unimported)

@@ -42,10 +42,10 @@ class TestsSelected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCollected:
-    """A file was collected whole: nothing in it failed, and no test was left out. `seal` is as in `core.whole`."""
+    """A file was collected whole: nothing in it failed, and no test was left out. `digest` is as in `core.whole`."""
 
     file: str
-    seal: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,8 +57,8 @@ class Plan:
     """The decisions for every test that the chain knows. Tests it does not know run.
 
     `stale` are those that run because their files changed, `outdated` those of the `carried` ones whose files did.
-    `whole` are the files, with their seals, that would be collected as they once were; the `unimported` ones among
-    them need not be.
+    `whole` are the files, with the digests of their collections, that would be collected as they once were; the
+    `unimported` ones among them need not be.
     """
 
     parent: str = ""
@@ -88,7 +88,7 @@ class Plan:
 
     def collected(self) -> list[FileCollected]:
         """The files that the new run knows as collected whole, whether it collects them itself or not."""
-        return [FileCollected(file=file, seal=seal) for file, seal in self.whole.items()]
+        return [FileCollected(file=file, digest=digest) for file, digest in self.whole.items()]
 
 
 def plan(

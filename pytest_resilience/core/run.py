@@ -58,7 +58,7 @@ class Run:
         self.selected_total: int | None = None
         self.ended: RunEnded | None = None
         self.inherited: dict[str, TestInherited] = {}
-        self.seals: dict[str, set[str]] = {}
+        self.collected: dict[str, set[str]] = {}
         self._fates: dict[str, Fate] = {}
         self._digests: dict[str, str] = {}
         self._states: dict[_Slot, _State] = {}
@@ -112,7 +112,7 @@ class Run:
                     if fact.digest and (digest := self._digests.setdefault(key, fact.digest)) != fact.digest:
                         self._digests[key] = max(digest, fact.digest)
             case FileCollected():
-                self.seals.setdefault(fact.file, set()).add(fact.seal)
+                self.collected.setdefault(fact.file, set()).add(fact.digest)
             case SelectionDone():
                 self.copies = max(self.copies, fact.copies)
                 self.selected_total = max(self.selected_total or 0, fact.total)

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from pytest_resilience.core.keys import file_of
 
 
-def seal(how: str, content: str, keys: Iterable[str]) -> str:
+def collection_digest(how: str, content: str, keys: Iterable[str]) -> str:
     """16 hex digits for a file that was collected whole: how files were collected, what it held, and its tests.
 
     As long as all three are the same, so is its collection. Empty when `how` or `content` is not known.
@@ -26,18 +26,18 @@ def by_file(keys: Iterable[str]) -> dict[str, list[str]]:
 
 
 def still_whole(
-    seals: Mapping[str, Collection[str]],
+    collected: Mapping[str, Collection[str]],
     known: Iterable[str],
     how: str,
     content_of: Callable[[str], str],
 ) -> dict[str, str]:
-    """The files, with their seals, that were once collected whole exactly as they would be today.
+    """The files, with the digests of their collections, that were once collected whole exactly as they would be today.
 
-    `seals` are those of earlier runs by file, `known` the keys of all tests of the chain.
+    `collected` are the digests of earlier runs by file, `known` the keys of all tests of the chain.
     """
     files = by_file(known)
-    today = {file: seal(how, content_of(file), files.get(file, ())) for file in seals}
-    return {file: one for file, one in today.items() if one and one in seals[file]}
+    today = {file: collection_digest(how, content_of(file), files.get(file, ())) for file in collected}
+    return {file: one for file, one in today.items() if one and one in collected[file]}
 
 
 def done(whole: Iterable[str], known: Iterable[str], carried: Collection[str]) -> frozenset[str]:

@@ -30,7 +30,7 @@ from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.core.tolerance import Tolerance
-from pytest_resilience.core.whole import by_file, seal
+from pytest_resilience.core.whole import by_file, collection_digest
 from pytest_resilience.history import Past
 from pytest_resilience.hooks import choice as choices
 from pytest_resilience.hooks import collecting, lastfailed, recording, resuming, xdist_internals
@@ -237,10 +237,11 @@ class Owner:
         if collecting.is_narrowed(self.config):
             return []
         files = by_file((*keys, *collected.carried, *collected.held))
-        seals = {
-            file: seal(self._how, self.contents.digest(file), files.get(file, ())) for file in collected.whole
+        digests = {
+            file: collection_digest(self._how, self.contents.digest(file), files.get(file, ()))
+            for file in collected.whole
         }
-        return [FileCollected(file=file, seal=one) for file, one in seals.items() if one]
+        return [FileCollected(file=file, digest=one) for file, one in digests.items() if one]
 
     @cached_property
     def _how(self) -> str:

@@ -136,7 +136,7 @@ def _members(fact: Fact) -> tuple[str, str]:
             ids = ",".join(map(quoted_key, fact.keys))
             return "tst", f',"fate":"{fact.fate}","dg":{quoted_word(fact.digest)},"ids":[{ids}]'
         case FileCollected():
-            return "col", f',"id":{quoted_key(fact.file)},"dg":{quoted_word(fact.seal)}'
+            return "col", f',"id":{quoted_key(fact.file)},"dg":{quoted_word(fact.digest)}'
         case SelectionDone():
             return "sel", f',"total":{_count(fact.total)},"copies":{_count(fact.copies)}'
         case TestInherited():
@@ -270,7 +270,7 @@ def _tests_selected(members: Members) -> Fact:
 
 
 def _file_collected(members: Members) -> Fact:
-    return FileCollected(file=a_key(members, "id"), seal=a_word(members, "dg"))
+    return FileCollected(file=a_key(members, "id"), digest=a_word(members, "dg"))
 
 
 def _selection_done(members: Members) -> Fact:

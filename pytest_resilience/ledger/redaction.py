@@ -52,7 +52,7 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
             changed = fact._replace(key=key, digest="")
         case FileCollected():
             file = redactor.key(fact.file)
-            changed = replace(fact, file=file, seal=fact.seal if file == fact.file else "")
+            changed = replace(fact, file=file, digest=fact.digest if file == fact.file else "")
         case DecisionTaken():
             changed = replace(fact, why=_message(fact.why, redactor))
         case WorkerDown():

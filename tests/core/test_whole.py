@@ -1,11 +1,11 @@
-"""Which files need not be imported: a seal stands for all that decides what a file's tests are."""
+"""Which files need not be imported: a digest stands for all that decides what a file's tests are."""
 
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_resilience.core.whole import done, seal, still_whole
+from pytest_resilience.core.whole import collection_digest, done, still_whole
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=6)
 SOME = st.text(min_size=1, max_size=6)
@@ -15,22 +15,24 @@ TESTS = st.sets(st.builds(lambda file, name: f"{file}::t{name}", FILES, st.integ
 
 
 @given(SOME, SOME, KEYS, SOME, SOME, KEYS)
-def test_two_seals_are_equal_only_when_all_that_they_stand_for_is(
+def test_two_digests_are_equal_only_when_all_that_they_stand_for_is(
     how: str, content: str, keys: list[str], other_how: str, other_content: str, other_keys: list[str]
 ) -> None:
     is_same = (how, content, sorted(keys)) == (other_how, other_content, sorted(other_keys))
-    assert (seal(how, content, keys) == seal(other_how, other_content, other_keys)) is is_same
+    assert (
+        collection_digest(how, content, keys) == collection_digest(other_how, other_content, other_keys)
+    ) is is_same
 
 
 @given(SOME, SOME, KEYS, st.randoms())
 def test_the_order_of_tests_does_not_matter(how: str, content: str, keys: list[str], random: Random) -> None:
     shuffled = random.sample(keys, len(keys))
-    assert seal(how, content, keys) == seal(how, content, shuffled) != ""
+    assert collection_digest(how, content, keys) == collection_digest(how, content, shuffled) != ""
 
 
 @given(KEYS, SOME)
-def test_what_is_not_known_is_not_sealed(keys: list[str], text: str) -> None:
-    assert seal("", text, keys) == seal(text, "", keys) == ""
+def test_what_is_not_known_has_no_digest(keys: list[str], text: str) -> None:
+    assert collection_digest("", text, keys) == collection_digest(text, "", keys) == ""
 
 
 @given(TESTS, TESTS, SOME)
@@ -41,13 +43,13 @@ def test_a_file_is_whole_as_long_as_exactly_its_tests_are_known(
         return {key for key in keys if key.startswith(f"{file}::")}
 
     files = ["a.py", "b.py", "sub/a.py"]
-    seals = {file: {seal(how, f"content of {file}", of(then, file))} for file in files}
-    whole = still_whole(seals, now, how, lambda file: f"content of {file}")
+    collected = {file: {collection_digest(how, f"content of {file}", of(then, file))} for file in files}
+    whole = still_whole(collected, now, how, lambda file: f"content of {file}")
     assert set(whole) == {file for file in files if of(then, file) == of(now, file)}
-    assert all(whole[file] in seals[file] for file in whole)
-    assert not still_whole(seals, now, f"{how}x", lambda file: f"content of {file}")
-    assert not still_whole(seals, now, how, lambda file: "other")
-    assert not still_whole(seals, now, how, lambda file: "")
+    assert all(whole[file] in collected[file] for file in whole)
+    assert not still_whole(collected, now, f"{how}x", lambda file: f"content of {file}")
+    assert not still_whole(collected, now, how, lambda file: "other")
+    assert not still_whole(collected, now, how, lambda file: "")
     assert not still_whole({file: {""} for file in files}, now, "", lambda file: "content")
 
 

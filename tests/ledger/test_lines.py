@@ -55,7 +55,7 @@ FACTS: st.SearchStrategy[Fact] = st.one_of(
         fate=st.sampled_from(get_args(Fate)),
         digest=WORDS,
     ),
-    st.builds(FileCollected, file=STORED, seal=WORDS),
+    st.builds(FileCollected, file=STORED, digest=WORDS),
     st.builds(SelectionDone, total=COUNTS, copies=COUNTS),
     st.builds(
         TestInherited,
