@@ -246,6 +246,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.serial import Serial
     from pytest_resilience.hooks.session import Session
     from pytest_resilience.hooks.signals import Signals
+    from pytest_resilience.hooks.stacks import OfSession
     from pytest_resilience.hooks.terminal import Terminal
     from pytest_resilience.hooks.workers import Workers
 
@@ -262,6 +263,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
         register(Workers(owner, terminal), "resilience-workers")
         register(Redistribution(owner, terminal), "resilience-redistribution")
         return
+    register(OfSession(owner), "resilience-stacks")
     serial = Serial(owner, terminal)
     policies = Policies(config, settings, serial.refuse)
     selection = Selection(lambda: Orders.of(owner.plan), config.rootpath, serial.collected, owner.redactor)

@@ -19,20 +19,21 @@ ROOT = Path(pytest_resilience.__file__).parent
 RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
     {
-        "core": "__init__ budget codes errors facts fingerprints globs keys layers outcomes redaction resume retry run "
-        "shares thresholds tolerance vocabularies whole"
+        "core": "__init__ budget codes errors facts fingerprints globs keys layers outcomes redaction resume "
+        "retry run shares stacks thresholds tolerance vocabularies whole"
     },
     {
-        "ledger": "__init__ contents disk final forks frequent holders lines locks machine members places reading redaction retention "
-        "runinfo runs seal segments sizes watched",
+        "ledger": "__init__ contents disk final forks frequent holders lines locks machine members places "
+        "reading redaction retention runinfo runs seal segments sizes stacks watched",
         "reports": "__init__ plan stored summary",
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ allowance attempt attempts children choice collecting conditions deferred explain "
-        "handover inquiry internals journal lastfailed lifeline listeners owner policies recording redaction "
-        "redistribution repeated rerunfailures rescheduling resuming rivals selection serial session shards "
-        "signals subtests supervision terminal timeouts verdicts visible waiting worker workers xdist_internals",
+        "handover inquiry internals journal lastfailed lifeline listeners owner policies recording "
+        "redaction redistribution repeated rerunfailures rescheduling resuming rivals selection serial "
+        "session shards signals stacks subtests supervision terminal timeouts verdicts visible waiting "
+        "worker workers xdist_internals",
         "cli": "",
     },
     {"plugin": ""},

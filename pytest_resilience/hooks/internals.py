@@ -328,6 +328,11 @@ def seconds_to_dump(config: pytest.Config) -> float:
     return 0.0
 
 
+def stderr_for_faults(config: pytest.Config) -> int | None:
+    """The descriptor that pytest has faulthandler write to; None when that plugin is off."""
+    return config.stash.get(stack_dumps.fault_handler_stderr_fd_key, None)
+
+
 def arm_dump(config: pytest.Config) -> None:
     """Have the stacks dumped as pytest does when a test begins; it can end the process then since pytest 9."""
     is_last = getattr(stack_dumps, "get_exit_on_timeout_config_value", lambda config: False)

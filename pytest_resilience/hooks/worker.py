@@ -17,6 +17,7 @@ from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.redaction import redactor_for
 from pytest_resilience.hooks.selection import Collected
+from pytest_resilience.hooks.stacks import Stacks
 from pytest_resilience.hooks.verdicts import ended_to
 from pytest_resilience.ledger.locks import Lock
 from pytest_resilience.ledger.runs import RunFolder
@@ -33,10 +34,13 @@ class Worker:
     def __init__(self, config: pytest.Config, orders: dict[str, Any]) -> None:
         self._config = config
         self._orders = orders
+        self._id: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
         self._parent = _getppid()
         self._is_orphan = False
         self._segment: Segment | None = None
         self._alive: Lock | None = None
+        self._stacks: Stacks | None = None
+        self._writer = ""
         self._session: pytest.Session | None = None
         values = orders["settings"]["values"]
         self._inquiry = Inquiry(self._say_urgently) if is_limited(values) else None
@@ -56,8 +60,13 @@ class Worker:
 
     def started(self, started: AttemptStarted) -> None:
         """Write that an attempt begins."""
-        if self._segment is not None:
-            self._segment.write(started)
+        segment = self._segment
+        if segment is not None:
+            segment.write(started)
+            if segment.writer is not self._writer and self._stacks is not None:
+                # A test closed what it had not opened.
+                self._writer = segment.writer
+                self._stacks.check()
 
     def write(self, fact: Fact) -> None:
         """Write a fact, unless the controller is gone: what an orphan sees is no verdict, it may be interrupted."""
@@ -160,7 +169,7 @@ class Worker:
             return
         self._segment = Segment.create(
             folder.path,
-            self._config.workerinput["workerid"],  # type: ignore[attr-defined]
+            self._id,
             run=folder.id,
             durability=self._orders["settings"]["values"]["ledger.durability"],
             trouble=self.trouble,
@@ -168,6 +177,8 @@ class Worker:
             seal=folder.seal,
         )
         self._alive = folder.hold(self._segment.writer)
+        self._writer = self._segment.writer
+        self._stacks = Stacks(self._config, folder.path, self._id, takes_over=True)
 
     def collected(self, collected: Collected) -> None:
         """Tell what came of the collection, before xdist tells the ids."""

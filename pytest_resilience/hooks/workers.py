@@ -18,16 +18,21 @@ from pytest_resilience.core.facts import (
     WorkerDown,
 )
 from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.selection import Collected, Orders
 from pytest_resilience.hooks.session import stop_reason, stop_workers
+from pytest_resilience.hooks.stacks import stacks_of
 from pytest_resilience.hooks.subtests import is_subtest
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.reading import facts_of
 
 SECONDS_TO_END = 3.0
+
+# What faulthandler writes the stacks for.
+_FATAL = frozenset({signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL})
 
 
 class Workers:
@@ -212,9 +217,12 @@ class Workers:
         key = self._key_in_flight(crashitem)
         if self._owner.allowance is not None:
             self._owner.allowance.failed_first(key)
-        why = f"{node.gateway.id} {_how_it_died(xdist_internals.exit_of_worker(node))}"
-        self._owner.write(WorkerDown(worker=self._writer(node), why=why, key=key))
+        status = xdist_internals.exit_of_worker(node)
+        why = f"{node.gateway.id} {_how_it_died(status)}"
         text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {key}")
+        stacks = self._stacks_at_death(node, status)
+        calls = f"\n{stacks.in_short()}" if stacks is not None else ""
+        self._owner.write(WorkerDown(worker=self._writer(node), why=why + calls, key=key))
         number = self._owner.run.number_of_attempts(key) + 1
         ended = AttemptEnded(
             key=key,
@@ -222,18 +230,28 @@ class Workers:
             outcome=Outcome.CRASHED,
             phase="",
             code=Code.WORKER_CRASHED.code,
-            message=text,
+            message=text + calls,
         )
         finished = TestFinished(key=key, outcome=Outcome.CRASHED, attempts=number)
         # xdist leaves "???": reporters that know phases then lose the test.
         report.when = "call"
-        report.longrepr = text
+        report.longrepr = f"{text}\n\n{stacks}" if stacks is not None else text
         file, _, domain = crashitem.partition("::")
         report.location = (file, None, domain.replace("::", ".") or file)
         verdicts.attach(report, finished, ended)
         decision = self._owner.observe(finished, ended)
         if decision is not None:
             stop_workers(self._owner, decision)
+
+    def _stacks_at_death(self, node: Any, status: int | None) -> Stacks | None:
+        """What faulthandler wrote when the process died, where it died of something that faulthandler sees."""
+        if status is None or -status not in _FATAL:
+            return None
+        stacks = None
+        with self._owner.guarded():
+            stacks = stacks_of(self._owner, str(node.gateway.id), xdist_internals.pid_of_worker(node))
+        # Those that somebody asked for earlier show another test.
+        return stacks if stacks is not None and stacks.error else None
 
     def _key_in_flight(self, nodeid: str) -> str:
         """The key of the test that xdist blames; of several tests with the same id the first that has not finished."""

@@ -311,6 +311,15 @@ def restart_limit(config: pytest.Config) -> str:
     return str(getattr(dsession(config), "_summary_report", None) or "")
 
 
+def pid_of_worker(node: Any) -> int | None:
+    """The id that a worker has as a process on its machine; None when it never told."""
+    try:
+        # xdist asked for it when the worker started, and the answer is kept.
+        return int(node.gateway._cache_rinfo.pid)
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
 def exit_of_worker(node: Any) -> int | None:
     """The exit status of a worker that is gone, negative for a signal; None when it cannot be told."""
     process = getattr(getattr(node.gateway, "_io", None), "popen", None)

@@ -23,6 +23,9 @@ class Disk:
     _NEW: ClassVar[int] = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     _OLD: ClassVar[int] = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     _LOCK: ClassVar[int] = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    _SHARED: ClassVar[int] = (
+        os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    )
     _FOLDER: ClassVar[int] = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
     _open = staticmethod(os.open)
@@ -45,6 +48,7 @@ class Disk:
     fstat = staticmethod(os.fstat)
     close = staticmethod(os.close)
     read = staticmethod(os.read)
+    _pread = staticmethod(os.pread)
     _listdir = staticmethod(cast("Callable[[int], list[str]]", os.listdir))
     urandom = staticmethod(os.urandom)
 
@@ -70,6 +74,10 @@ class Disk:
         """A file to lock, made when it is missing; its content means nothing."""
         return self._open(name, self._LOCK, 0o600, dir_fd=folder)
 
+    def open_shared(self, name: str, folder: int) -> int:
+        """A file to append to, made when it is missing: not of ours alone, but of libraries that write on their own."""
+        return self._open(name, self._SHARED, 0o600, dir_fd=folder)
+
     def open_old(self, name: str, folder: int) -> int:
         """A file for reading; links, pipes, devices and other people's files are refused, and nothing blocks."""
         fd = self._open(name, self._OLD, dir_fd=folder)
@@ -84,6 +92,10 @@ class Disk:
             return fd
         self.close(fd)
         raise PermissionError(errno.EPERM, refusal, name)
+
+    def read_at(self, fd: int, size: int, at: int) -> bytes:
+        """What stands at this place, at most so many bytes."""
+        return self._pread(fd, size, at)
 
     def lstat(self, path: Path | str, folder: int | None = None) -> os.stat_result:
         """What has this name, in the folder if one is given; a link is not followed."""

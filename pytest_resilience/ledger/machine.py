@@ -31,6 +31,17 @@ def start(pid: int, proc: Path = PROC) -> str:
         return ""
 
 
+def catches(pid: int, number: int, proc: Path = PROC) -> bool:
+    """Whether a process has a handler for a signal, whoever installed it; False where nobody tells."""
+    try:
+        for line in (proc / str(pid) / "status").read_bytes().splitlines():
+            if line.startswith(b"SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    except (OSError, ValueError, IndexError):
+        pass
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """A process, told from all others that ever were. `boot` and `start` are empty where nobody tells."""

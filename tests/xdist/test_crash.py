@@ -63,6 +63,15 @@ def test_a_crash_is_told_once_and_a_resume_goes_green(
     assert told.endswith(f"{name} while it ran {KEY}")
     assert batch.begun() == ONCE
     assert [(down.key, name in down.why) for down in batch.last.of(WorkerDown)] == [(KEY, True)]
+    if death == SEGFAULT:
+        line, call = (SUITE.partition(text)[0].count("\n") + 1 for text in ("{death}", 'die("call"'))
+        assert f'(most recent call first):\n  File "test_a.py", line {line}, in die\n' in said.text
+        (down,) = batch.last.of(WorkerDown)
+        assert down.why.splitlines()[1:3] == [
+            f"test_a.py:{line} in die",
+            f"test_a.py:{call} in test",
+        ]
+        assert "Fatal Python error" not in said.text.partition("= FAILURES =")[0]
 
     said = batch.run(*command_of(said), "-n", "2", "--dist", mode)
     assert (said.status, said.outcomes) == (0, {"total": 20, "passed": 1, "carried_over": 19}), said.text
