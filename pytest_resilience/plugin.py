@@ -235,6 +235,7 @@ def _refuse_force_alone(config: pytest.Config) -> None:
 
 
 def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
+    from pytest_resilience.hooks.activity import Activity
     from pytest_resilience.hooks.attempts import Attempts
     from pytest_resilience.hooks.deferred import Alone
     from pytest_resilience.hooks.owner import Owner
@@ -260,7 +261,9 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     register(Repeated(config, shows_tracebacks=settings["retry.tracebacks"]), "resilience-repeated")
     register(Signals(is_worker=False), "resilience-signals")
     if _is_distributed(config):
-        register(Workers(owner, terminal), "resilience-workers")
+        activity = Activity()
+        register(activity, "resilience-activity")
+        register(Workers(owner, terminal, activity), "resilience-workers")
         register(Redistribution(owner, terminal), "resilience-redistribution")
         return
     register(OfSession(owner), "resilience-stacks")

@@ -29,11 +29,11 @@ RINGS: tuple[dict[str, str], ...] = (
     },
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
-        "hooks": "__init__ allowance attempt attempts children choice collecting conditions deferred explain "
-        "handover inquiry internals journal lastfailed lifeline listeners owner policies recording "
-        "redaction redistribution repeated rerunfailures rescheduling resuming rivals selection serial "
-        "session shards signals stacks subtests supervision terminal timeouts verdicts visible waiting "
-        "worker workers xdist_internals",
+        "hooks": "__init__ activity allowance attempt attempts board children choice collecting conditions "
+        "deferred explain handover inquiry internals journal lastfailed lifeline listeners owner "
+        "policies recording redaction redistribution repeated rerunfailures rescheduling resuming "
+        "rivals selection serial session shards signals stacks subtests supervision terminal timeouts "
+        "verdicts visible waiting worker workers xdist_internals",
         "cli": "",
     },
     {"plugin": ""},

@@ -84,6 +84,7 @@ class Attempts:
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         self._run(item, hook, nextitem)
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        self._journal.entered("", 0)
         return True
 
     def _run(self, item: pytest.Item, hook: Any, nextitem: Any) -> None:
@@ -93,6 +94,7 @@ class Attempts:
         else:
             course = deferral.course
             self._limits.pause(item)
+            self._journal.entered("waiting", course.number)
             self._wait(item, deferral.due - _clock())
             if item.session.shouldfail or item.session.shouldstop:
                 return
@@ -121,6 +123,7 @@ class Attempts:
             if decision.strategy != "immediate":
                 self._defer(course, attempt, decision)
                 return
+            self._journal.entered("waiting", course.number)
             if is_logged and not self._is_worker:
                 # Who replaces time.sleep counts on one call for each retry, as pytest-rerunfailures makes it. What
                 # stops a session without workers is a signal, and that ends the sleep.
@@ -186,6 +189,7 @@ class Attempts:
 
     def _phase(self, attempt: Attempt, when: str, **arguments: Any) -> pytest.TestReport:
         attempt.when = when
+        self._journal.entered(when, attempt.number)
         report, error = internals.run_phase(attempt.item, attempt.hook, when, self._reraise, **arguments)
         if when == "teardown":
             self._limits.pause(attempt.item)

@@ -25,6 +25,9 @@ class Journal(Protocol):
     def started(self, started: AttemptStarted) -> None:
         """An attempt begins: make it durable, so that a process that dies in it has said so. Never raises."""
 
+    def entered(self, phase: str, attempt: int) -> None:
+        """An attempt goes into a phase; `phase` is "waiting" until an attempt begins, and empty between tests."""
+
     def write(self, fact: Fact) -> None:
         """Make a fact durable. Never raises."""
 

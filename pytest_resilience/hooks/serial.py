@@ -28,6 +28,9 @@ class Serial:
         if self._owner.segment is not None:
             self._owner.segment.write(started)
 
+    def entered(self, phase: str, attempt: int) -> None:
+        """Nobody watches."""
+
     def write(self, fact: Fact) -> None:
         """Make a fact durable and known."""
         self._owner.write(fact)

@@ -13,6 +13,8 @@ from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, Tes
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks.activity import BOARD
+from pytest_resilience.hooks.board import Board
 from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.redaction import redactor_for
@@ -41,6 +43,7 @@ class Worker:
         self._alive: Lock | None = None
         self._stacks: Stacks | None = None
         self._writer = ""
+        self._board: Board | None = None
         self._session: pytest.Session | None = None
         values = orders["settings"]["values"]
         self._inquiry = Inquiry(self._say_urgently) if is_limited(values) else None
@@ -67,6 +70,11 @@ class Worker:
                 # A test closed what it had not opened.
                 self._writer = segment.writer
                 self._stacks.check()
+
+    def entered(self, phase: str, attempt: int) -> None:
+        """Show it to the controller."""
+        if self._board is not None:
+            self._board.show(phase, attempt)
 
     def write(self, fact: Fact) -> None:
         """Write a fact, unless the controller is gone: what an orphan sees is no verdict, it may be interrupted."""
@@ -116,6 +124,9 @@ class Worker:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
         xdist_internals.send_plain_values(self._config)
+        self._board = Board.create()
+        if self._board is not None:
+            xdist_internals.send_values(self._config, BOARD, **self._board.plain())
         self.open()
 
     @pytest.hookimpl(tryfirst=True)

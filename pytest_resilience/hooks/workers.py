@@ -20,6 +20,7 @@ from pytest_resilience.core.facts import (
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import verdicts, xdist_internals
+from pytest_resilience.hooks.activity import Activity
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.selection import Collected, Orders
 from pytest_resilience.hooks.session import stop_reason, stop_workers
@@ -38,8 +39,9 @@ _FATAL = frozenset({signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS
 class Workers:
     """Translates between the owner of a run and its workers."""
 
-    def __init__(self, owner: Owner, terminal: Terminal) -> None:
+    def __init__(self, owner: Owner, terminal: Terminal, activity: Activity) -> None:
         self._owner = owner
+        self._activity = activity
         self._terminal = terminal
         self._packed: bytes | None = None
         self._writers: dict[Any, str] = {}
@@ -215,6 +217,7 @@ class Workers:
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         node = report.node
         key = self._key_in_flight(crashitem)
+        doing = self._activity.of(node)
         if self._owner.allowance is not None:
             self._owner.allowance.failed_first(key)
         status = xdist_internals.exit_of_worker(node)
@@ -228,7 +231,7 @@ class Workers:
             key=key,
             attempt=number,
             outcome=Outcome.CRASHED,
-            phase="",
+            phase=doing.phase if doing.nodeid == crashitem else "",
             code=Code.WORKER_CRASHED.code,
             message=text + calls,
         )

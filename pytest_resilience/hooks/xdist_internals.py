@@ -179,6 +179,26 @@ def tap(
     node.sendcommand = send_to_the_living
 
 
+def overhear(
+    node: Any, heard: Callable[[Any, str, dict[str, Any]], bool], lost: Callable[[Any], None]
+) -> None:
+    """Call `heard(node, name, values)` with each event of a worker as it comes, and `lost(node)` when no more can come.
+
+    Both are called in the execnet thread of that worker and must not raise. An event that `heard` is true for goes no
+    further: xdist does not know it.
+    """
+    inner = node.process_from_remote
+
+    def process(event: Any) -> None:
+        if type(event) is not tuple:
+            lost(node)
+        elif heard(node, *event):
+            return
+        inner(event)
+
+    node.process_from_remote = process
+
+
 def send_command(node: Any, text: str) -> None:
     """Send a message of ours to a worker; quiet when it is gone."""
     with suppress(OSError):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
@@ -260,12 +260,16 @@ class Batch:
 
     def begun(self) -> Counter[str]:
         """How often each test was begun since this was asked last, without the groups of xdist."""
+        return Counter(str(note).partition("@")[0] for note in self.notes())
+
+    def notes(self) -> list[Any]:
+        """What was put on record since this was asked last."""
         notes = self.root / "notes"
         if not notes.exists():
-            return Counter()
+            return []
         lines = notes.read_text("ascii").splitlines()
         notes.unlink()
-        return Counter(str(json.loads(line)).partition("@")[0] for line in lines)
+        return [json.loads(line) for line in lines]
 
     @property
     def store(self) -> Store:

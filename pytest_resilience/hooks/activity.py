@@ -1,0 +1,89 @@
+"""What each worker does, and since when, as far as its controller can tell: from the events of xdist and the worker's board.
+
+Events come in the thread that hears a worker, so that this is known while the controller's loop is busy.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks.board import View
+
+# The event with which a worker tells where its board is.
+BOARD = "resilience-board"
+
+What = Literal["starting", "collecting", "idle", "running", "ended"]
+
+# Tests replace it; we want the real one.
+_clock = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a worker does `since` a moment of the monotonic clock.
+
+    For one that runs a test: which test, and where it is in which attempt. There `since` is when the attempt began.
+    `phase` is "waiting" before an attempt that is to come later; it is empty, and `attempt` 0, where that is not known:
+    on other machines, in what comes before and after the attempts, and where another plugin runs the test.
+    """
+
+    what: What
+    since: float
+    nodeid: str = ""
+    phase: str = ""
+    attempt: int = 0
+
+
+_BY_EVENT: dict[str, What] = {
+    "collectionstart": "collecting",
+    "collectionfinish": "idle",
+    "logstart": "running",
+    "runtest_protocol_complete": "idle",
+    "workerfinished": "ended",
+}
+
+
+class Activity:
+    """Knows what the workers of a session do. Can be asked from any thread."""
+
+    def __init__(self) -> None:
+        self._doing: dict[Any, Doing] = {}
+        self._views: dict[Any, View] = {}
+        self._gone: set[Any] = set()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        self._doing[node] = Doing("starting", _clock())
+        xdist_internals.overhear(node, self._heard, self._lost)
+
+    def workers(self) -> list[Any]:
+        """All workers that have not been lost, those included that have told that they ended."""
+        return [node for node in list(self._doing) if node not in self._gone]
+
+    def of(self, node: Any) -> Doing:
+        """What a worker does; of one that is lost what it did last."""
+        doing, view = self._doing[node], self._views.get(node)
+        if view is None or doing.what != "running":
+            return doing
+        # In this order: a worker that goes on meanwhile is then taken for younger than it is.
+        phase, attempt = view.phase, view.attempt
+        since = view.since if phase == "waiting" else view.begun
+        return Doing("running", since, doing.nodeid, phase, attempt) if phase else doing
+
+    def _heard(self, node: Any, event: str, values: dict[str, Any]) -> bool:
+        """Take an event, in the thread that hears this worker. True for one that is for us alone. Never raises."""
+        what = _BY_EVENT.get(event)
+        if what is not None:
+            self._doing[node] = Doing(what, _clock(), values.get("nodeid", ""))
+        elif event == BOARD:
+            view = View.of(**values)
+            if view is not None:
+                self._views[node] = view
+            return True
+        return False
+
+    def _lost(self, node: Any) -> None:
+        self._gone.add(node)
