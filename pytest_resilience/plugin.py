@@ -238,6 +238,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.activity import Activity
     from pytest_resilience.hooks.attempts import Attempts
     from pytest_resilience.hooks.deferred import Alone
+    from pytest_resilience.hooks.ends import Ends
     from pytest_resilience.hooks.owner import Owner
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.redistribution import Redistribution
@@ -263,8 +264,10 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     if _is_distributed(config):
         activity = Activity()
         register(activity, "resilience-activity")
-        register(Workers(owner, terminal, activity), "resilience-workers")
+        workers = Workers(owner, terminal, activity)
+        register(workers, "resilience-workers")
         register(Redistribution(owner, terminal), "resilience-redistribution")
+        register(Ends(owner, terminal, workers.take_collected), "resilience-ends")
         return
     register(OfSession(owner), "resilience-stacks")
     serial = Serial(owner, terminal)
@@ -307,6 +310,7 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.hooks import choice, lifeline
     from pytest_resilience.hooks.attempts import Attempts
     from pytest_resilience.hooks.handover import Handover
+    from pytest_resilience.hooks.last_words import LastWords, Outermost
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.rivals import Rivals, loaded
     from pytest_resilience.hooks.selection import Orders, Selection
@@ -325,6 +329,9 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     selection = Selection(lambda: plan, config.rootpath, worker.collected, worker.redactor)
     register = config.pluginmanager.register
     register(worker, "resilience-worker")
+    last_words = LastWords(config)
+    register(last_words, "resilience-last-words")
+    register(Outermost(last_words), "resilience-outermost")
     register(Signals(is_worker=True), "resilience-signals")
     register(policies, "resilience-policies")
     register(selection, "resilience-selection")

@@ -76,6 +76,13 @@ class Code(Enum):
         "the process died while the test ran",
         ("rerun_isolated", "inspect_core_dump"),
     )
+    WORKER_START_FAILED = Problem(
+        "RES203",
+        "worker-start-failed",
+        "error",
+        "a worker ended before it had collected the tests",
+        ("wait_and_retry", "edit_config"),
+    )
     WORKER_RESTART_LIMIT = Problem(
         "RES204",
         "worker-restart-limit",
@@ -92,6 +99,13 @@ class Code(Enum):
     )
     CONTROLLER_LOST = Problem(
         "RES207", "controller-lost", "warning", "the run has no orderly end in the ledger", ("resume",)
+    )
+    WORKER_END_FAILED = Problem(
+        "RES209",
+        "worker-end-failed",
+        "error",
+        "a worker failed outside of its tests",
+        ("fix_fixture", "disable_plugin"),
     )
     STOP_CONSECUTIVE_FAILURES = Problem(
         "RES301",

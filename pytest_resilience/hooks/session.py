@@ -7,6 +7,7 @@ import pytest
 from pytest_resilience.core.codes import Code, told
 from pytest_resilience.core.facts import DecisionTaken
 from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks.last_words import why_interrupted
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.terminal import Terminal
 
@@ -39,12 +40,12 @@ class Session:
         ):
             owner.decide(DecisionTaken(code=Code.STOP_MAX_FAILURES.code, why=str(excinfo.value)))
             return
-        text = str(excinfo.value)
-        why = f"{excinfo.typename}: {text}" if text else excinfo.typename
-        owner.decide(DecisionTaken(code=Code.INTERRUPTED_BY_SIGNAL.code, why=why))
+        owner.decide(DecisionTaken(code=Code.INTERRUPTED_BY_SIGNAL.code, why=why_interrupted(excinfo)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: object) -> None:
+        if self._owner.decision is not None and self._owner.decision.code == Code.INTERNAL_ERROR.code:
+            return
         last = str(excrepr).strip().rpartition("\n")[2]
         self._owner.decide(
             DecisionTaken(code=Code.INTERNAL_ERROR.code, why=f"pytest ended with an error: {last}")

@@ -3,6 +3,7 @@
 import json
 import signal
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -146,6 +147,11 @@ class Workers:
         if not self._is_watching:
             self._is_watching = True
             xdist_internals.after_failures(owner.config, self._stopped_by_xdist)
+        self.take_collected(node, ids)
+
+    def take_collected(self, node: Any, ids: Sequence[str]) -> None:
+        """Take what the first worker collected that is through with it."""
+        owner = self._owner
         if owner.is_selected:
             return
         if self._refused:
@@ -221,7 +227,7 @@ class Workers:
         if self._owner.allowance is not None:
             self._owner.allowance.failed_first(key)
         status = xdist_internals.exit_of_worker(node)
-        why = f"{node.gateway.id} {_how_it_died(status)}"
+        why = f"{node.gateway.id} {how_it_died(status)}"
         text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {key}")
         stacks = self._stacks_at_death(node, status)
         calls = f"\n{stacks.in_short()}" if stacks is not None else ""
@@ -290,7 +296,8 @@ class Workers:
             stop_workers(self._owner, decision)
 
 
-def _how_it_died(status: int | None) -> str:
+def how_it_died(status: int | None) -> str:
+    """The exit status of a process in words, negative for a signal."""
     if status is None:
         return "died"
     if status >= 0:

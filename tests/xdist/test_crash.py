@@ -152,13 +152,6 @@ def test_a_crash_counts_for_a_threshold(batch: "Batch") -> None:
     assert Code.STOP_CONSECUTIVE_FAILURES.code in said.line("NOTRUN")
 
 
-def test_workers_that_die_at_import_are_never_green(batch: "Batch") -> None:
-    batch.write(
-        {"test_a.py": "import os\nif 'PYTEST_XDIST_WORKER' in os.environ: os._exit(0)\ndef test(): pass"}
-    )
-    assert batch.run("-n", "2").status != 0
-
-
 @pytest.mark.parametrize("mode", ["loadscope", "loadfile", "each"])
 def test_in_every_mode_a_crash_is_never_green_and_all_adds_up(batch: "Batch", mode: str) -> None:
     """These modes of xdist run the test again or lose count; what the summary says must hold all the same."""

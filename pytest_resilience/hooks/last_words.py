@@ -1,0 +1,87 @@
+"""The worker's side of an end that is out of order: it says why, and leaves so that xdist takes it for an orderly stop."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import format_exception_only
+
+import pytest
+
+from pytest_resilience.hooks import xdist_internals
+
+LAST_WORDS = "resilience_last_words"
+FAREWELL = "resilience_farewell"
+
+
+def why_interrupted(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """What interrupted a session, in words."""
+    text = str(excinfo.value)
+    return f"{excinfo.typename}: {text}" if text else excinfo.typename
+
+
+class LastWords:
+    """Tells the controller of `pytest.exit`, KeyboardInterrupt and internal errors.
+
+    xdist takes exit status 2 of a worker for a crash, reports the test in flight as crashed, and starts another worker;
+    any other exit status while a test is in flight ends the session of xdist 3.8 with an internal error.
+
+    What goes wrong after the last test is lost without our farewell: xdist says that a worker has finished before the
+    hooks of other plugins are through, and its channel carries no error any more once the controller lets go of it.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._why = ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if self._why:
+            return
+        self._why = why_interrupted(excinfo)
+        status = getattr(excinfo.value, "returncode", None)
+        said = {"why": self._why, "status": None if status is None else int(status)}
+        xdist_internals.send_values(self._config, LAST_WORDS, text=json.dumps(said))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr: object) -> None:
+        # xdist sends the error itself.
+        self._why = str(excrepr).strip().rpartition("\n")[2] or "internal error"
+
+    def pytest_sessionfinish(self) -> None:
+        if self._why:
+            output: dict[str, object] = self._config.workeroutput  # type: ignore[attr-defined]
+            output["exitstatus"] = int(pytest.ExitCode.TESTS_FAILED)
+            output["shouldstop"] = self._why
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_unconfigure(self) -> object:
+        with self.telling():
+            result = yield
+        self._bid_farewell("")
+        return result
+
+    def _bid_farewell(self, error: str) -> None:
+        xdist_internals.send_values(self._config, FAREWELL, error=error)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tell the error with which the block ends. KeyboardInterrupt is how xdist has a worker end that takes long."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._bid_farewell("".join(format_exception_only(error)).strip())
+            raise
+
+
+class Outermost:
+    """Tells what the hooks at the end of a worker's session raise. Apart, because one class has each hook once."""
+
+    def __init__(self, words: LastWords) -> None:
+        self._words = words
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> object:
+        with self._words.telling():
+            return (yield)
