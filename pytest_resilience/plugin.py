@@ -237,6 +237,7 @@ def _refuse_force_alone(config: pytest.Config) -> None:
 def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.activity import Activity
     from pytest_resilience.hooks.attempts import Attempts
+    from pytest_resilience.hooks.crashes import Crashes
     from pytest_resilience.hooks.deferred import Alone
     from pytest_resilience.hooks.ends import Ends
     from pytest_resilience.hooks.owner import Owner
@@ -264,10 +265,11 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     if _is_distributed(config):
         activity = Activity()
         register(activity, "resilience-activity")
-        workers = Workers(owner, terminal, activity)
+        workers, redistribution = Workers(owner, terminal), Redistribution(owner, terminal)
         register(workers, "resilience-workers")
-        register(Redistribution(owner, terminal), "resilience-redistribution")
+        register(redistribution, "resilience-redistribution")
         register(Ends(owner, terminal, workers.take_collected), "resilience-ends")
+        register(Crashes(owner, terminal, workers, redistribution, activity), "resilience-crashes")
         return
     register(OfSession(owner), "resilience-stacks")
     serial = Serial(owner, terminal)
@@ -335,7 +337,9 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     register(Signals(is_worker=True), "resilience-signals")
     register(policies, "resilience-policies")
     register(selection, "resilience-selection")
-    handover = Handover(config, orders["mode"], policies.of, selection.key_of)
+    may_differ = bool(settings.overrides or settings.above) and not settings.retries_off
+    crash_retries = settings.crash_retries if may_differ else None
+    handover = Handover(config, orders["mode"], policies.of, selection.key_of, crash_retries)
     register(handover, "resilience-handover")
     attempts = Attempts(
         config,

@@ -30,11 +30,11 @@ RINGS: tuple[dict[str, str], ...] = (
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ activity allowance attempt attempts board children choice collecting conditions "
-        "deferred ends explain handover inquiry internals journal last_words lastfailed lifeline "
+        "crashes deferred ends explain handover inquiry internals journal last_words lastfailed lifeline "
         "listeners owner policies recording redaction redistribution repeated rerunfailures "
         "rescheduling resuming rivals selection serial session shards signals stacks subtests "
         "supervision terminal timeouts verdicts visible waiting worker workers xdist_ends "
-        "xdist_internals",
+        "xdist_internals xdist_repairs",
         "cli": "",
     },
     {"plugin": ""},

@@ -186,12 +186,25 @@ class Run:
                 return Outcome.CRASHED
         if self.copies == 1:
             return self._outcome_of(key, self._states.get(key))
-        states: list[_State | None] = [self._states[key, writer] for writer in self._writers.get(key, ())]
+        states: list[_State | None] = list(self._copies(key))
         # The state of a test that one worker alone spoke of is not kept by worker; None when none did.
         outcomes = [self._outcome_of(key, state) for state in states or [self._states.get(key)]]
         if len([outcome for outcome in outcomes if outcome.is_good]) < self.copies:
             outcomes.append(Outcome.NOT_RUN)
         return max(outcomes, key=lambda outcome: outcome.severity)
+
+    def _copies(self, key: str) -> list[_State]:
+        """What each worker knows of its own copy. What is known of attempts that ended a worker is left out once as many
+        copies as there are came to their end: another worker went on with those.
+        """
+        states = [self._states[key, writer] for writer in self._writers.get(key, ())]
+        if len([state for state in states if state.is_finished]) < self.copies:
+            return states
+        downs = self._downs.get(key, ())
+        crashed = Outcome.CRASHED._value_
+        return [
+            one for one in states if one.is_finished or not (one.writer in downs or one.outcome == crashed)
+        ]
 
     def _outcome_of(self, key: str, state: _State | None) -> Outcome:
         if state is None:
@@ -208,7 +221,13 @@ class Run:
         downs, attempts = self._downs.get(key), self._attempts.get(key)
         if downs is not None and any(worker != state.writer for worker in downs):
             return True
-        return attempts is not None and any(ended.outcome.is_bad for ended in attempts.values())
+        if attempts is None:
+            return False
+        # Of an attempt that its worker finished before it died the controller thinks that it crashed.
+        return any(
+            ended.outcome.is_bad and (ended.outcome is not Outcome.CRASHED or ended.attempt != state.attempt)
+            for ended in attempts.values()
+        )
 
     def in_flight(self, key: str) -> bool:
         """Whether the test was started and has no final outcome of its own."""
@@ -258,8 +277,16 @@ class Run:
 
     @property
     def had_crash(self) -> bool:
-        """Whether a worker died while it ran a test, which pytest counts as a failure whatever became of the test."""
-        return bool(self._downs)
+        """Whether a worker died while it ran a test and nobody went on with that, which pytest counts as a failure
+        whatever became of the test.
+        """
+        return not all(map(self._went_on, self._downs))
+
+    def _went_on(self, key: str) -> bool:
+        """Whether a test came to its end in an attempt after those that ended a worker."""
+        crashed = [ended.attempt for _, ended in self.attempts(key) if ended.outcome is Outcome.CRASHED]
+        state = self._states.get(key)
+        return state is not None and state.is_finished and bool(crashed) and state.attempt > max(crashed)
 
     @property
     def interrupted(self) -> bool:

@@ -40,6 +40,8 @@ class Handover:
 
     The other modes than those in `GIVES_AGAIN` keep tests together, and together they stay: such a test is run here.
     With "each" a test belongs to this worker alone, so even one that is to be isolated is.
+
+    `crash_retries` is how often tests are usually tried again whose worker dies; None where all are alike.
     """
 
     def __init__(
@@ -48,16 +50,25 @@ class Handover:
         mode: str,
         policy_of: Callable[[pytest.Item], RetryPolicy],
         key_of: Callable[[pytest.Item], str],
+        crash_retries: int | None,
     ) -> None:
         self._config = config
         self._mode = mode
         self._policy_of = policy_of
         self._key_of = key_of
+        self._crash_retries = crash_retries
         self._indexes: dict[int, int] = {}
         # Written in execnet's thread, each before the test it speaks of can come up.
         self._handed: dict[int, _Handed] = {}
         self._staying: dict[int, Strategy] = {}
         self._is_in_loop = True
+
+    # Before xdist tells the ids.
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if self._crash_retries is not None:
+            allowed = enumerate(self._policy_of(item).crash_retries for item in session.items)
+            others = [(at, number) for at, number in allowed if number != self._crash_retries]
+            xdist_internals.send_event(self._config, json.dumps({"crash_retries": others}))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_resilience.core.facts import TestFinished
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.hooks import verdicts, xdist_internals
+from pytest_resilience.hooks import verdicts, xdist_internals, xdist_repairs
 from pytest_resilience.hooks.handover import BEGINS, HANDED, WAITS
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.rescheduling import Rescheduling
@@ -80,6 +80,9 @@ class Redistribution:
         if self._owner.allowance is not None and not self._tests.is_each:
             # With "each" the test is run where it waits, or not at all.
             self._owner.allowance.keep(str(node.gateway.id), test.ended.key, test.ended.attempt + 1)
+        self._reschedule()
+
+    def _reschedule(self) -> None:
         if self._scheduler is None:
             self._scheduler = Rescheduling(
                 self._pool.scheduler, self._tests, self._pool, self._collected, self._owner.guarded
@@ -93,7 +96,10 @@ class Redistribution:
 
     def _handed(self, node: Any, indexes: Iterable[int]) -> list[str]:
         """What a worker is told before it is told to run tests, whoever decided that it is to run them."""
-        tests = [test for index in indexes if (test := self._tests.get(node, index)) is not None]
+        if not self._tests:
+            return []
+        living = self._pool.workers()
+        tests = [test for index in indexes if (test := self._tests.left_to(node, index, living)) is not None]
         for test in tests:
             if test.node is not node:
                 self._tests.goes_to(node, test, stays=False)
@@ -119,16 +125,7 @@ class Redistribution:
         carried = verdicts.read(report)
         if carried is not None and carried[0].attempts == test.ended.attempt:
             # Its worker gave it up.
-            self._terminal.given_up(test.nodeid)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        for test in self._tests:
-            is_there = test.place in (Place.ENDING, Place.QUEUED) or test.has_begun
-            if is_there and test.nodeid == crashitem and test.node is getattr(report, "node", None):
-                self._tests.pop(test)
-                self._never_begins(test)
-                return
+            self._terminal.given_up(test.ended.key)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -139,10 +136,59 @@ class Redistribution:
             for test in self._tests.at(node, Place.KEPT):
                 if test.has_begun:
                     self._pool.report_crash(test.nodeid, node)
-                elif self._tests.is_each:
-                    self._give_up(test)
                 else:
-                    self._tests.lost(test)
+                    self.waits_on(test)
+
+    # -- tests whose worker died ----------------------------------------------------------------------------------
+
+    @property
+    def _xdists_own(self) -> Any:
+        """The scheduler of xdist."""
+        return self._pool.scheduler if self._scheduler is None else self._scheduler.inner
+
+    def has_work(self) -> bool:
+        """Whether a worker that comes now may get something to do."""
+        return bool(self._tests) or not self._xdists_own.tests_finished
+
+    def found(self, node: Any, index: int | None, nodeid: str) -> WaitingTest | None:
+        """The test that waits and that a worker was running, was to run, or was not yet through with."""
+        for test in self._tests if index is None else filter(None, [self._tests.get(node, index)]):
+            is_there = test.place in (Place.ENDING, Place.QUEUED) or test.has_begun
+            if is_there and test.nodeid == nodeid and test.node is node:
+                return test
+        return None
+
+    def pop(self, test: WaitingTest) -> None:
+        """A test waits no longer: its worker died in its last attempt."""
+        self._tests.pop(test)
+        self._never_begins(test)
+
+    def waits_on(self, test: WaitingTest) -> None:
+        """The worker died that a test waits on, and no attempt was in flight: somebody else has to run it."""
+        if test.has_crashed and test.place is Place.QUEUED and xdist_repairs.can_take_back(self._xdists_own):
+            xdist_repairs.take_back(self._xdists_own, test.node, test.index)
+        elif self._tests.is_each:
+            self._give_up(test)
+        else:
+            self._tests.lost(test)
+
+    def gives_back(self, node: Any, index: int) -> bool:
+        """A dead worker was about to begin a test: give it to another one. False where that cannot be done."""
+        if xdist_repairs.can_take_back(self._xdists_own):
+            xdist_repairs.take_back(self._xdists_own, node, index)
+            return True
+        return False
+
+    def can_try_again(self) -> bool:
+        """Whether a test can be run once more that its worker left in the middle."""
+        return not self._tests.is_each or xdist_repairs.can_take_back(self._xdists_own)
+
+    def crashed(self, test: WaitingTest) -> None:
+        """A worker died in an attempt at a test, and there is to be another one. See `can_try_again`."""
+        self._tests.put(test)
+        if not self.gives_back(test.node, test.index):
+            self._reschedule()
+            self._tests.lost(test)
 
     # Within what others wrap around it: they take its end for the end of all tests.
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -177,12 +223,12 @@ class Redistribution:
         owner = self._owner
         self._tests.pop(test)
         self._never_begins(test)
-        self._terminal.given_up(test.nodeid)
+        self._terminal.given_up(test.ended.key)
         ended = replace(test.ended, again="the session ended before another attempt", wait=0.0)
         finished = TestFinished(
             key=ended.key, outcome=ended.outcome, attempts=ended.attempt, seconds=test.course["seconds"]
         )
-        if owner.segment is not None:
+        if owner.segment is not None and not test.has_crashed:
             owner.segment.write(finished)
         hook = owner.config.hook
         reports = [
@@ -202,5 +248,10 @@ class Redistribution:
 
     def _never_begins(self, test: WaitingTest) -> None:
         """The retry that was granted to a test is somebody else's, unless it began."""
-        if self._owner.allowance is not None and not test.has_begun:
-            self._owner.allowance.give_back_kept(test.ended.key, test.ended.attempt + 1)
+        allowance, number = self._owner.allowance, test.ended.attempt + 1
+        if allowance is None or test.has_begun:
+            return
+        if self._tests.is_each:
+            allowance.give_back(str(test.places[-1].gateway.id), test.ended.key, number)
+        else:
+            allowance.give_back_kept(test.ended.key, number)

@@ -56,6 +56,11 @@ class Rescheduling:
         self._is_barren = False
         self._is_due = False
 
+    @property
+    def inner(self) -> Any:
+        """The scheduler of xdist."""
+        return self._inner
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 

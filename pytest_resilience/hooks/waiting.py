@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from pytest_resilience.core.facts import AttemptEnded
+from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
 
 
@@ -25,7 +26,8 @@ class WaitingTest:
 
     It is not to begin before `due` on the clock of this process. `course` is what the next worker has to know,
     `reports` are those of the attempt that failed, as text, because mostly nobody asks for them. `stays` tells the
-    next worker to keep the test should it fail again. `places` are the workers on which it failed.
+    next worker to keep the test should it fail again. `places` are the workers on which it failed, `crashes` is how
+    many attempts ended their worker.
     """
 
     index: int
@@ -41,6 +43,12 @@ class WaitingTest:
     places: list[Any]
     stays: bool = False
     has_begun: bool = False
+    crashes: int = 0
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether the last attempt ended its worker: then it has been told, and its test is in xdist's own queue."""
+        return self.ended.outcome is Outcome.CRASHED
 
     def to_worker(self, now: float) -> str:
         """What the worker is told that is to run it."""
@@ -75,6 +83,7 @@ class WaitingTests:
         if before is not None:
             self.pop(before)
             test.places = [*before.places, *test.places]
+            test.crashes = max(before.crashes, test.crashes)
         self._tests[self._slot(test.node, test.index)] = test
         self._moves(test, test.place)
 
@@ -101,8 +110,20 @@ class WaitingTests:
         if test is not None and test.node is node and test.place is Place.ENDING:
             self._moves(test, Place.NOWHERE if test.is_handed_over else Place.KEPT)
 
+    def left_to(self, node: Any, index: int, living: Collection[Any]) -> WaitingTest | None:
+        """The test that a worker is about to run, if it waits; with "each" it may have been left by a dead one."""
+        test = self.get(node, index)
+        if test is not None or not self.is_each:
+            return test
+        spec = node.gateway.spec
+        orphans = (one for one in self if one.index == index and one.has_crashed and one.node not in living)
+        return next((one for one in orphans if one.node.gateway.spec == spec), None)
+
     def goes_to(self, node: Any, test: WaitingTest, *, stays: bool) -> None:
         """A worker is about to be told to run a test."""
+        if self.is_each and test.node is not node:
+            del self._tests[self._slot(test.node, test.index)]
+            self._tests[self._slot(node, test.index)] = test
         test.node, test.stays, test.has_begun = node, stays, False
         self._moves(test, Place.QUEUED)
 

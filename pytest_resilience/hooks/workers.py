@@ -10,22 +10,18 @@ from typing import Any
 import pytest
 
 from pytest_resilience.core import outcomes
-from pytest_resilience.core.codes import Code, told
+from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import (
     AttemptEnded,
     AttemptStarted,
     DecisionTaken,
     TestFinished,
-    WorkerDown,
 )
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import verdicts, xdist_internals
-from pytest_resilience.hooks.activity import Activity
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.selection import Collected, Orders
 from pytest_resilience.hooks.session import stop_reason, stop_workers
-from pytest_resilience.hooks.stacks import stacks_of
 from pytest_resilience.hooks.subtests import is_subtest
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.ledger.machine import Process
@@ -33,22 +29,19 @@ from pytest_resilience.ledger.reading import facts_of
 
 SECONDS_TO_END = 3.0
 
-# What faulthandler writes the stacks for.
-_FATAL = frozenset({signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL})
-
 
 class Workers:
     """Translates between the owner of a run and its workers."""
 
-    def __init__(self, owner: Owner, terminal: Terminal, activity: Activity) -> None:
+    def __init__(self, owner: Owner, terminal: Terminal) -> None:
         self._owner = owner
-        self._activity = activity
         self._terminal = terminal
         self._packed: bytes | None = None
         self._writers: dict[Any, str] = {}
         self._collected: Collected | None = None
         self._keys: list[str] = []
         self._nodeids: list[str] = []
+        self._crash_retries: dict[int, int] = {}
         self._phases: dict[tuple[Any, str], dict[str, str]] = {}
         self._unwritable: set[Any] = set()
         self._is_watching = False
@@ -98,6 +91,8 @@ class Workers:
                         unimported=value["unimported"],
                         redacted=value["redacted"],
                     )
+                case "crash_retries":
+                    self._crash_retries = dict(value)
                 case "retried":
                     ended, (strategy, is_shown) = verdicts.ended_from(value[0]), value[1:]
                     self._observe(node, ended)
@@ -136,9 +131,10 @@ class Workers:
         if not self._writers.get(node) and self._owner.segment is not None:
             # A worker that cannot see the folder of the run has no segment: what it tells is written here.
             self._owner.segment.write(fact)
-        self._owner.run.observe(fact, self._writer(node))
+        self._owner.run.observe(fact, self.writer(node))
 
-    def _writer(self, node: Any) -> str:
+    def writer(self, node: Any) -> str:
+        """Under which name a worker writes."""
         return self._writers.get(node) or str(node.gateway.id)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -167,12 +163,15 @@ class Workers:
         node = getattr(report, "node", None)
         if node is None or is_subtest(report):
             return
+        carried = verdicts.read(report)
+        if carried is not None and carried[0].outcome is Outcome.CRASHED:
+            self._take_crash(*carried)
+            return
         place = (node, report.nodeid)
         if report.when != "teardown":
             if report.outcome != "passed" or hasattr(report, "wasxfail"):
                 self._phases.setdefault(place, {})[str(report.when)] = verdicts.shown(report)
             return
-        carried = verdicts.read(report)
         if carried is None:
             phases = self._phases.pop(place, None) or {"call": "passed"}
             finished = TestFinished(
@@ -186,8 +185,30 @@ class Workers:
         self._take(node, finished, ended)
 
     def _key_at(self, report: pytest.TestReport) -> str:
-        at = getattr(report, "item_index", None)
-        return self._keys[at] if at is not None and at < len(self._keys) else report.nodeid
+        return self.key_at(getattr(report, "item_index", None), report.nodeid)
+
+    def key_at(self, index: int | None, nodeid: str) -> str:
+        """The key of a test by its place among those to run; by its id where that is not known."""
+        return self._keys[index] if index is not None and index < len(self._keys) else nodeid
+
+    def index_of(self, nodeid: str) -> int | None:
+        """The place of a test with this id, of several the first that has not finished."""
+        places = [index for index, one in enumerate(self._nodeids) if one == nodeid]
+        finished = self._owner.run.is_finished
+        return next((index for index in places if not finished(self._keys[index])), next(iter(places), None))
+
+    def crash_retries(self, index: int | None) -> int:
+        """How often a test is tried again whose worker died."""
+        usual: int = self._owner.settings.crash_retries
+        return self._crash_retries.get(index, usual) if index is not None else 0
+
+    def _take_crash(self, finished: TestFinished, ended: AttemptEnded | None) -> None:
+        """A test ended its worker for good. The first attempt alone is no verdict: its worker may have had one."""
+        if finished.attempts > 1:
+            self._owner.write(finished)
+        decision = self._owner.observe(finished, ended)
+        if decision is not None:
+            stop_workers(self._owner, decision)
 
     def _take(self, node: Any, finished: TestFinished, ended: AttemptEnded | None) -> None:
         owner = self._owner
@@ -218,56 +239,6 @@ class Workers:
             for by, fact in facts_of(owner.folder.path, owner.folder.seal)
             if by == writer and isinstance(fact, AttemptStarted)
         }
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        node = report.node
-        key = self._key_in_flight(crashitem)
-        doing = self._activity.of(node)
-        if self._owner.allowance is not None:
-            self._owner.allowance.failed_first(key)
-        status = xdist_internals.exit_of_worker(node)
-        why = f"{node.gateway.id} {how_it_died(status)}"
-        text = told(Code.WORKER_CRASHED.code, f"{why} while it ran {key}")
-        stacks = self._stacks_at_death(node, status)
-        calls = f"\n{stacks.in_short()}" if stacks is not None else ""
-        self._owner.write(WorkerDown(worker=self._writer(node), why=why + calls, key=key))
-        number = self._owner.run.number_of_attempts(key) + 1
-        ended = AttemptEnded(
-            key=key,
-            attempt=number,
-            outcome=Outcome.CRASHED,
-            phase=doing.phase if doing.nodeid == crashitem else "",
-            code=Code.WORKER_CRASHED.code,
-            message=text + calls,
-        )
-        finished = TestFinished(key=key, outcome=Outcome.CRASHED, attempts=number)
-        # xdist leaves "???": reporters that know phases then lose the test.
-        report.when = "call"
-        report.longrepr = f"{text}\n\n{stacks}" if stacks is not None else text
-        file, _, domain = crashitem.partition("::")
-        report.location = (file, None, domain.replace("::", ".") or file)
-        verdicts.attach(report, finished, ended)
-        decision = self._owner.observe(finished, ended)
-        if decision is not None:
-            stop_workers(self._owner, decision)
-
-    def _stacks_at_death(self, node: Any, status: int | None) -> Stacks | None:
-        """What faulthandler wrote when the process died, where it died of something that faulthandler sees."""
-        if status is None or -status not in _FATAL:
-            return None
-        stacks = None
-        with self._owner.guarded():
-            stacks = stacks_of(self._owner, str(node.gateway.id), xdist_internals.pid_of_worker(node))
-        # Those that somebody asked for earlier show another test.
-        return stacks if stacks is not None and stacks.error else None
-
-    def _key_in_flight(self, nodeid: str) -> str:
-        """The key of the test that xdist blames; of several tests with the same id the first that has not finished."""
-        keys = [key for key, one in zip(self._keys, self._nodeids, strict=True) if one == nodeid]
-        return next(
-            (key for key in keys if not self._owner.run.is_finished(key)), keys[0] if keys else nodeid
-        )
 
     def _stopped_by_xdist(self, reason: str) -> None:
         if self._owner.decision is None:

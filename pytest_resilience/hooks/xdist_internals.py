@@ -270,6 +270,73 @@ def ask_before_end(node: Any, may_end: Callable[[Any], bool]) -> None:
     node.shutdown = shutdown
 
 
+class Settled(Exception):
+    """Raised from `pytest_handlecrashitem`: pytest is not to hear of this crash."""
+
+
+def settle_crashes(config: pytest.Config) -> None:
+    """Let that hook settle a crash: xdist reports it as a failure in any case."""
+    session = dsession(config)
+    inner = session.handle_crashitem
+
+    def handle(nodeid: str, worker: Any) -> None:
+        with suppress(Settled):
+            inner(nodeid, worker)
+
+    session.handle_crashitem = handle
+
+
+class HeldReports:
+    """Reports of tests that are not through yet: pytest gets them with that of the teardown, or not at all.
+
+    Else a test whose worker dies in the teardown would have passed already, and count twice when it runs again.
+    `through(node, report)` is told of each report of a teardown.
+    """
+
+    def __init__(self, config: pytest.Config, through: Callable[[Any, pytest.TestReport], None]) -> None:
+        session = dsession(config)
+        self._through = through
+        self._held: dict[Any, list[pytest.TestReport]] = {}
+        self._give = session.worker_testreport
+        session.worker_testreport = self._take
+        for name in ("worker_runtest_protocol_complete", "worker_workerfinished", "worker_internal_error"):
+            setattr(session, name, self._released_before(getattr(session, name)))
+        down = session.worker_errordown
+
+        def errordown(node: Any, error: object) -> None:
+            down(node, error)
+            self.release(node)
+
+        session.worker_errordown = errordown
+
+    def _take(self, node: Any, rep: pytest.TestReport) -> None:
+        self._held.setdefault(node, []).append(rep)
+        if rep.when == "teardown":
+            self._through(node, rep)
+            self.release(node)
+
+    def _released_before(self, inner: Callable[..., None]) -> Callable[..., None]:
+        def handle(node: Any, **values: Any) -> None:
+            self.release(node)
+            inner(node=node, **values)
+
+        return handle
+
+    def of(self, node: Any) -> list[pytest.TestReport]:
+        """What a dead worker has told of a test that it did not finish; it is not told to anybody else."""
+        return self._held.pop(node, [])
+
+    def release(self, node: Any) -> None:
+        """Give pytest what is held of a worker."""
+        for rep in self._held.pop(node, ()):
+            self._give(node, rep)
+
+    def release_all(self) -> None:
+        """Give pytest what is held: the session ends."""
+        for node in list(self._held):
+            self.release(node)
+
+
 class Pool:
     """The workers of a session of xdist, and its scheduler."""
 
@@ -283,6 +350,17 @@ class Pool:
     def may_grow(self) -> bool:
         """Whether another worker can be started: not when the session is stopping, nor after too many crashes."""
         return not dsession(self._config).shouldstop and not restart_limit(self._config)
+
+    def may_replace(self) -> bool:
+        """Whether the worker that died just now is going to be replaced."""
+        session = dsession(self._config)
+        most: int | None = session._max_worker_restart
+        return self.may_grow() and (most is None or session._failed_nodes_count < most)
+
+    def oldest(self, node: Any) -> int | None:
+        """The test that a worker was told first to run and is not through with; None where xdist keeps no list."""
+        queue = getattr(dsession(self._config).sched, "node2pending", {}).get(node)
+        return queue[0] if queue else None
 
     def has_nothing_for_another(self, scheduler: Any) -> bool:
         """Whether a worker that comes now would get no tests from this scheduler of xdist."""

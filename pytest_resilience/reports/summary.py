@@ -159,7 +159,7 @@ def _flaky(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
     if len(shown) < len(flaky):
         yield Line(f"FLAKY and {len(flaky) - len(shown)} more, -rR lists all", "yellow")
     if style.verbosity > 0 or "R" in style.letters:
-        for key in run.having(Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT):
+        for key in run.having(Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.CRASHED):
             if run.number_of_attempts(key) > 1:
                 passes = sum(ended.outcome.is_good for _, ended in run.attempts(key))
                 how = f", though {passes} of its attempts passed" if passes else " in all attempts"
@@ -170,16 +170,21 @@ def _flaky(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
 def _attempts(run: Run, key: str) -> Iterable[Line]:
     for writer, ended in run.attempts(key):
         wait = f", waited {ended.wait:g} s" if ended.wait else ""
-        where = f" in {ended.phase or 'setup'}" if ended.outcome.is_bad else ""
+        is_crash = ended.outcome is Outcome.CRASHED
+        phase = ended.phase or ("" if is_crash else "setup")
+        where = f" in {phase}" if ended.outcome.is_bad and phase else ""
+        # Of a death it is not the worker that tells; the message says which one it was.
+        place = "" if is_crash else f" on {worker_of(writer)}"
         yield Line(
-            f"  attempt {ended.attempt} on {worker_of(writer)}: {word(ended.outcome)}{where}, "
+            f"  attempt {ended.attempt}{place}: {word(ended.outcome)}{where}, "
             f"{ended.seconds:.2f} s{wait}: {first_line(ended.message)}"
         )
 
 
 def _places(run: Run, key: str, last: str) -> str:
     """Where a test failed and where it was good at last, empty when that is the same worker."""
-    failed = dict.fromkeys(worker_of(writer) for writer, ended in run.attempts(key) if ended.outcome.is_bad)
+    bad = [(writer, ended) for writer, ended in run.attempts(key) if ended.outcome.is_bad]
+    failed = dict.fromkeys(worker_of(writer) for writer, ended in bad if ended.outcome is not Outcome.CRASHED)
     place = worker_of(run.writer(key))
     # With copies every worker has a test of its own.
     if run.copies > 1 or list(failed) in ([], [place]):

@@ -144,6 +144,15 @@ OPTIONS = (
         of="error",
     ),
     Option(
+        key="retry.crash-retries",
+        parse=values.whole(0),
+        default=1,
+        help="try a test whose xdist worker died again up to N times, on another worker",
+        flag="--crash-retries",
+        metavar="N",
+        of="test",
+    ),
+    Option(
         key="retry.budget",
         parse=values.share,
         default="none",

@@ -39,6 +39,12 @@ class Settings:
         """``--retries 0`` was typed: it overrules markers."""
         return self["retry.retries"] == 0 and self.sources.get("retry.retries", "").startswith(_RETRIES)
 
+    @property
+    def crash_retries(self) -> int:
+        """How often a test is tried again whose worker died. With all retries off never, unless that was typed too."""
+        key = "retry.crash-retries"
+        return 0 if self.retries_off and not self.is_typed(key) else self[key]
+
     def places(
         self, marker: Layer | None = None, overrides: Iterable[Part] = (), above: Iterable[Part] = ()
     ) -> Places:

@@ -175,7 +175,7 @@ class Oracle:
             return Outcome.CARRIED_OVER
         if self.copies == 1:
             return self._of(key, self._spoken(key))
-        spoken = self._spoken(key)
+        spoken = self._without_the_dead(key, self._spoken(key))
         each = [
             self._of(key, [one for one in spoken if one[0] == writer], writer)
             for writer in {writer for writer, _ in spoken}
@@ -183,6 +183,20 @@ class Oracle:
         if sum(outcome.is_good for outcome in each) < self.copies:
             each.append(Outcome.NOT_RUN)
         return max(each, key=lambda outcome: outcome.severity)
+
+    def _without_the_dead(self, key: str, spoken: list[Written]) -> list[Written]:
+        """Others went on where a worker died, when as many came to their end as there are copies."""
+        downs = {fact.worker for _, fact in self.facts if isinstance(fact, WorkerDown) and fact.key == key}
+        ended = {writer for writer, fact in spoken if isinstance(fact, TestFinished)}
+        if len(ended) < self.copies:
+            return spoken
+        crashed = {
+            writer
+            for writer in {writer for writer, _ in spoken} - ended
+            if writer in downs
+            or self._last_end([one for one in spoken if one[0] == writer]) is Outcome.CRASHED
+        }
+        return [one for one in spoken if one[0] not in crashed]
 
     def _spoken(self, key: str) -> list[Written]:
         return [
@@ -205,7 +219,12 @@ class Oracle:
                     one[1].outcome.value,
                 ),
             )
-            was_bad = any(isinstance(fact, AttemptEnded) and fact.outcome.is_bad for _, fact in spoken)
+            was_bad = any(
+                isinstance(fact, AttemptEnded)
+                and fact.outcome.is_bad
+                and (fact.outcome is not Outcome.CRASHED or fact.attempt != last.attempts)
+                for _, fact in spoken
+            )
             if last.outcome.is_good and (was_bad or downs - {writer}):
                 return Outcome.FLAKY
             return last.outcome
@@ -213,17 +232,21 @@ class Oracle:
             return Outcome.CRASHED
         if not spoken:
             return Outcome.NOT_RUN
+        worst = self._last_end(spoken)
+        if worst is not None and worst.is_outstanding:
+            return worst
+        stopped = any(isinstance(fact, DecisionTaken) and fact.code == SIGNAL.code for _, fact in self.facts)
+        return Outcome.INTERRUPTED if stopped else Outcome.CRASHED
+
+    @staticmethod
+    def _last_end(spoken: list[Written]) -> Outcome | None:
         numbers = [fact.attempt for _, fact in spoken if isinstance(fact, AttemptStarted | AttemptEnded)]
         ends = [
             fact.outcome
             for _, fact in spoken
             if isinstance(fact, AttemptEnded) and fact.attempt == max(numbers)
         ]
-        worst = max(ends, key=lambda outcome: outcome.severity, default=None)
-        if worst is not None and worst.is_outstanding:
-            return worst
-        stopped = any(isinstance(fact, DecisionTaken) and fact.code == SIGNAL.code for _, fact in self.facts)
-        return Outcome.INTERRUPTED if stopped else Outcome.CRASHED
+        return max(ends, key=lambda outcome: outcome.severity, default=None)
 
 
 @given(WRITTEN)
@@ -237,7 +260,20 @@ def test_a_slow_and_simple_reading_of_the_facts_agrees(facts: list[Written]) -> 
 
 def test_a_crash_is_known_whatever_became_of_its_test() -> None:
     assert of_one(down(), finished()).had_crash
+    assert of_one(down(), ended(Outcome.CRASHED), finished()).had_crash
     assert not of_one(down(key=""), started()).had_crash
+
+
+def test_a_crash_that_another_attempt_followed_is_no_failure_to_anybody() -> None:
+    retried: list[Written] = [
+        ("gw0", started()),
+        ("ctl", down()),
+        ("ctl", ended(Outcome.CRASHED)),
+        ("gw1", started(2)),
+    ]
+    assert folded(retried).had_crash
+    assert not folded([*retried, ("gw1", finished(attempts=2))]).had_crash
+    assert folded([*retried, ("gw1", finished(attempts=2))]).outcome("t") is Outcome.FLAKY
 
 
 def test_a_test_that_was_selected_and_never_started_is_not_run() -> None:
@@ -288,8 +324,10 @@ def test_of_two_final_outcomes_after_as_many_attempts_the_graver_one_stands(
 
 
 def test_what_a_worker_finished_before_it_died_is_not_crashed() -> None:
-    run = folded([("gw0", started()), ("gw0", finished()), ("ctl", down("gw0"))])
-    assert run.outcome("t") is Outcome.PASSED
+    facts: list[Written] = [("gw0", started()), ("gw0", finished()), ("ctl", down("gw0"))]
+    assert folded(facts).outcome("t") is Outcome.PASSED
+    # What the controller thinks of the attempt is no better known.
+    assert folded([*facts, ("ctl", ended(Outcome.CRASHED))]).outcome("t") is Outcome.PASSED
 
 
 def test_a_test_in_flight_on_a_dead_worker_is_crashed_even_when_the_run_was_interrupted() -> None:
@@ -378,6 +416,29 @@ def test_with_copies_a_test_is_as_grave_as_its_gravest_copy() -> None:
     run = folded([*facts, ("gw1", finished())])
     assert run.outcome("t") is Outcome.FLAKY
     assert folded([*facts, ("gw1", started())]).outcome("t") is Outcome.CRASHED
+
+
+def test_with_copies_a_crash_is_over_when_as_many_came_to_their_end() -> None:
+    facts: list[Written] = [
+        ("ctl", SelectionDone(total=1, copies=2)),
+        ("gw0", started()),
+        ("gw1", started()),
+        ("ctl", down("gw0")),
+        ("ctl", ended(Outcome.CRASHED)),
+        ("gw2", started(2)),
+    ]
+    assert folded(facts).outcome("t") is Outcome.CRASHED
+    assert folded([*facts, ("gw1", finished())]).outcome("t") is Outcome.CRASHED
+    assert folded([*facts, ("gw2", finished(attempts=2))]).outcome("t") is Outcome.CRASHED
+    over = [*facts, ("gw1", finished()), ("gw2", finished(attempts=2))]
+    assert folded(over).outcome("t") is Outcome.FLAKY
+    assert folded([*over, ("ctl", finished(Outcome.CRASHED, 2))]).outcome("t") is Outcome.CRASHED
+
+
+def test_with_copies_one_that_is_in_flight_is_not_made_up_for() -> None:
+    facts: list[Written] = [("ctl", SelectionDone(total=1, copies=1 + 1)), ("gw1", started())]
+    facts += [("gw0", finished()), ("gw2", finished())]
+    assert folded(facts).outcome("t") is Outcome.CRASHED
 
 
 # -- damage -------------------------------------------------------------------------------------------------------------

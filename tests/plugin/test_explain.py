@@ -72,23 +72,24 @@ def test_each_value_is_told_with_the_place_that_it_comes_from(pytester: pytest.P
     run = explained(suite(pytester), "test_it.py::test_write", "--retry-delay", "0.5")
     marker = "marker flaky(retries=3, only=[ConnectionError, 'closed'])"
     assert block(run, "test_it.py::test_write") == [
-        f"  retries       3                          {marker}",
-        "  delay         0.5 s                      --retry-delay 0.5",
-        "  backoff       exponential                [[tool.resilience.override]] 1",
-        "  factor        2                          default",
-        "  max-delay     10 s                       [tool.resilience.retry]",
-        "  jitter        true                       [[tool.resilience.override]] 1",
-        f"  only          ConnectionError, 'closed'  {marker}",
-        "  except        -                          default",
-        "  phases        setup, call                [tool.resilience.retry]",
-        "  condition     'error is not None'        [tool.resilience.retry]",
-        "  refresh       -                          default",
-        "  strategy      immediate                  default",
-        "  flaky-result  pass                       default",
-        "  reports       final                      default",
-        "  min_passes    1                          default",
+        f"  retries        3                          {marker}",
+        "  delay          0.5 s                      --retry-delay 0.5",
+        "  backoff        exponential                [[tool.resilience.override]] 1",
+        "  factor         2                          default",
+        "  max-delay      10 s                       [tool.resilience.retry]",
+        "  jitter         true                       [[tool.resilience.override]] 1",
+        f"  only           ConnectionError, 'closed'  {marker}",
+        "  except         -                          default",
+        "  phases         setup, call                [tool.resilience.retry]",
+        "  condition      'error is not None'        [tool.resilience.retry]",
+        "  refresh        -                          default",
+        "  strategy       immediate                  default",
+        "  crash-retries  1                          default",
+        "  flaky-result   pass                       default",
+        "  reports        final                      default",
+        "  min_passes     1                          default",
         "  for errors that match 'TimeoutError' or 'no answer'",
-        "    strategy      isolated                   [[tool.resilience.retry.rule]] 1",
+        "    strategy       isolated                   [[tool.resilience.retry.rule]] 1",
     ]
     assert block(run, "the whole run") == [
         "  budget              5%      [tool.resilience.retry]",
@@ -105,7 +106,7 @@ def test_each_value_is_told_with_the_place_that_it_comes_from(pytester: pytest.P
 def test_a_test_without_a_marker_has_what_rules_change(pytester: pytest.Pytester) -> None:
     run = explained(suite(pytester), "test_it.py::test_read[1]", "--fail-on-flaky")
     told = block(run, "test_it.py::test_read[1]")
-    assert [line.split() for line in told[15:]] == [
+    assert [line.split() for line in told[16:]] == [
         ["for", "errors", "that", "match", "'TimeoutError'", "or", "'no", "answer'"],
         ["retries", "5", "[[tool.resilience.retry.rule]]", "1"],
         ["delay", "30", "s", "[[tool.resilience.retry.rule]]", "1"],
@@ -170,8 +171,8 @@ def test_a_long_value_does_not_push_the_others_aside(pytester: pytest.Pytester) 
         {"test_it.py": "from steps import step\nstep('import')\ndef test_a(): pass", "pyproject.toml": table},
     )
     told = block(explained(batch), "test_it.py::test_a")
-    assert "  retries       0                      default" in told
-    assert f"  only          '{'x' * 70}'  [tool.resilience.retry]" in told
+    assert "  retries        0                      default" in told
+    assert f"  only           '{'x' * 70}'  [tool.resilience.retry]" in told
 
 
 # -- which tests

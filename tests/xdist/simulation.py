@@ -1,4 +1,4 @@
-"""A session of xdist without processes: its own loop and schedulers, our redistribution, and workers made of queues.
+"""A session of xdist without processes: its own loop and schedulers, what we put around them, and workers made of queues.
 
 Who moves next is drawn, and so is what becomes of every attempt: what would take hours of bad luck takes a millisecond.
 """
@@ -14,13 +14,16 @@ from typing import Any
 
 from pytest_resilience.core.facts import TestFinished
 from pytest_resilience.core.outcomes import Outcome
+from pytest_resilience.core.run import Run
 from pytest_resilience.hooks import verdicts, xdist_internals
+from pytest_resilience.hooks.activity import Activity
+from pytest_resilience.hooks.crashes import Crashes
 from pytest_resilience.hooks.handover import BEGINS, GIVES_AGAIN, HANDED, WAITS
 from pytest_resilience.hooks.redistribution import Redistribution
 
 SHUTDOWN = "shutdown"
-# What an attempt does: it passes, fails, or the process dies before, in, or right after it.
-PASS, FAIL, DIE_BEFORE, DIE, DIE_AFTER = "pass", "fail", "die before", "die", "die after"
+# What an attempt does: it passes, fails, or the process dies at its beginning, in it, or right after it.
+PASS, FAIL, DIE_AT_ONCE, DIE, DIE_AFTER = "pass", "fail", "die at once", "die", "die after"
 
 Script = Callable[[int, int], str]
 
@@ -30,7 +33,7 @@ class Worker:
 
     def __init__(self, world: "World", name: str) -> None:
         self._world = world
-        self.gateway = SimpleNamespace(id=name, spec=SimpleNamespace(id=name))
+        self.gateway = SimpleNamespace(id=name, spec="popen")
         self.workerinfo: dict[str, Any] = {}
         self.workeroutput = {"exitstatus": 0, "shouldfail": False, "shouldstop": False}
         self.is_down = False
@@ -117,6 +120,8 @@ class Worker:
                 yield
             self._is_waiting = False
             index, upcoming = upcoming, self._queue.popleft()
+            if self._world.dies_before(index):
+                yield from self._die()
             yield from self._run(index, self._handed.pop(index, None), in_loop=True)
             self._tell("runtest_protocol_complete", item_index=index, duration=0.0)
             yield
@@ -137,6 +142,7 @@ class Worker:
         if handed is not None and world.is_stopped and not in_loop:
             self._finish(index, Outcome.FAILED, number - 1)
             return
+        self._tell("logstart", nodeid=world.ids[index], location=())
         if handed is not None and world.is_stopped:
             return
         if handed is not None:
@@ -144,7 +150,7 @@ class Worker:
             if handed.get("stays"):
                 self._staying[index] = handed["strategy"]
         does = world.attempted(self, index, number)
-        if does == DIE_BEFORE:
+        if does == DIE_AT_ONCE:
             yield from self._die()
         yield
         if does == DIE:
@@ -189,7 +195,10 @@ class Worker:
 
 
 class World:
-    """The controller with its workers. `finals` has what was reported for each test, in order."""
+    """The controller with its workers. `finals` has what was reported for each test, in order.
+
+    With `is_stock` it is the session of xdist alone: without us it runs tests, and knows nothing of those that wait.
+    """
 
     def __init__(
         self,
@@ -200,10 +209,14 @@ class World:
         total: int = 6,
         limit: int = 3,
         restarts: int | None = None,
+        crash_retries: int = 0,
+        dies_before: Callable[[int], bool] = lambda index: False,
+        is_stock: bool = False,
         strategy_of: Callable[[int], str] = lambda index: "deferred",
     ) -> None:
         scheduler, dsession = import_module("xdist.scheduler"), import_module("xdist.dsession")
         self.mode, self.total, self.limit, self.strategy_of = mode, total, limit, strategy_of
+        self.dies_before, self.crash_retries, self.copies = dies_before, crash_retries, workers
         self.ids = [f"test_{index // 3}.py::test_{index}" for index in range(total)]
         self.is_stopped = False
         self.attempts: list[tuple[Worker, int, int]] = []
@@ -229,17 +242,38 @@ class World:
         self.session._summary_report = None
         self.session._clone_node = lambda node: self._start()
         self.session.shouldstop = False
-        owner: Any = SimpleNamespace(config=self.config, segment=None, allowance=None, guarded=_unguarded)
-        terminal: Any = SimpleNamespace(given_up=lambda nodeid: self.taken_back.update([nodeid]))
+        self.run_so_far = Run()
+        owner: Any = SimpleNamespace(
+            config=self.config, segment=None, allowance=None, guarded=_unguarded, decision=None,
+            run=self.run_so_far, write=self.run_so_far.observe, warn=lambda *what: None,
+        )  # fmt: skip
+        terminal: Any = SimpleNamespace(
+            given_up=lambda key: self.taken_back.update([key]), retried=lambda *what: None
+        )
         self.redistribution = Redistribution(owner, terminal)
+        known: Any = SimpleNamespace(
+            writer=str,
+            key_at=lambda index, nodeid: nodeid,
+            index_of=self.ids.index,
+            crash_retries=lambda index: crash_retries,
+        )
+        self.activity = Activity()
+        self.crashes = Crashes(owner, terminal, known, self.redistribution, self.activity)
         classes = {
             "load": scheduler.LoadScheduling,
             "worksteal": scheduler.WorkStealingScheduling,
             "loadfile": scheduler.LoadFileScheduling,
             "loadscope": scheduler.LoadScopeScheduling,
+            "loadgroup": scheduler.LoadGroupScheduling,
             "each": scheduler.EachScheduling,
         }
         self.session.sched = classes[mode](self.config, dsession.Producer("", enabled=False))
+        self._is_stock = is_stock
+        if not is_stock:
+            making: Any = self.crashes.pytest_xdist_make_scheduler()
+            next(making)
+            with suppress(StopIteration):
+                making.send(self.session.sched)
         self.workers: list[Worker] = []
         for _ in range(workers):
             self._start()
@@ -247,7 +281,9 @@ class World:
     def _start(self) -> Worker:
         worker = Worker(self, f"gw{self._names}")
         self._names += 1
-        self.redistribution.pytest_configure_node(worker)
+        if not self._is_stock:
+            self.activity.pytest_configure_node(worker)
+            self.redistribution.pytest_configure_node(worker)
         self.workers.append(worker)
         self.session._active_nodes.add(worker)
         return worker
@@ -305,11 +341,23 @@ class _Hooks:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(**arguments: Any) -> Any:
+            world = self._world
             if name == "pytest_report_from_serializable":
-                return self._world.report(arguments["data"]["index"], failed=True)
-            method = getattr(self._world.redistribution, name, None)
-            if method is not None:
-                method(**{one: arguments[one] for one in signature(method).parameters})
+                return world.report(arguments["data"]["index"], failed=True)
+            if name == "pytest_report_to_serializable":
+                return {"index": world.ids.index(arguments["report"].nodeid)}
+            if name == "pytest_handlecrashitem":
+                handling: Any = world.crashes.pytest_handlecrashitem(
+                    arguments["crashitem"], arguments["report"]
+                )
+                next(handling)
+                with suppress(StopIteration):
+                    handling.send(None)
+                return None
+            for plugin in (world.crashes, world.redistribution):
+                method = getattr(plugin, name, None)
+                if method is not None:
+                    method(**{one: arguments[one] for one in signature(method).parameters})
             if name == "pytest_runtest_logreport":
                 self._world.reported(arguments["report"])
             return None

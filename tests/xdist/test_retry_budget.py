@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytest.importorskip("xdist")
 
 MODES = ("load", "worksteal", "loadscope", "loadfile", "loadgroup", "each")
+NO_CRASH_RETRIES = ("--crash-retries", "0")
 SPENT, CLOSED = str(Code.RETRY_BUDGET_EXHAUSTED), str(Code.RETRY_GATE_CLOSED)
 
 FAILS = """
@@ -85,7 +86,7 @@ def test_workers_share_the_budget_exactly(batch: "Batch") -> None:
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_death_neither_loses_a_retry_nor_makes_one(batch: "Batch", death: str) -> None:
     batch.write({"conftest.py": DIES + DEATHS[death], "test_a.py": FAILS.format(tests=500)})
-    said = batch.run("-n", "2", "--retries", "3", "--retry-budget", "40", "--tb=no", "-rN")
+    said = batch.run("-n", "2", "--retries", "3", "--retry-budget", "40", "--tb=no", "-rN", *NO_CRASH_RETRIES)
     assert (said.status, said.outcomes) == (1, {"total": 500, "failed": 495, "crashed": 5}), said.text
     assert retries(batch) == 40
     assert warning(said, SPENT).startswith("40 retries used up the budget of 40; ")
@@ -122,7 +123,7 @@ def pytest_resilience_attempt_finished():
     if waits: here.mark(waits.pop())
 """
     batch.write({"conftest.py": conftest, "test_a.py": FAILS.format(tests=42)})
-    session = batch.start("-n", "2", "--retries", "2", "--retry-budget", "3", "--tb=no")
+    session = batch.start("-n", "2", "--retries", "2", "--retry-budget", "3", "--tb=no", *NO_CRASH_RETRIES)
     session.wait_for("waits-0", "waits-1")
     pids = {one.pid for one in batch.last.of(SegmentOpened) if one.writer.startswith("gw")}
     assert len(pids) == 2
@@ -253,7 +254,7 @@ def test_what_a_worker_on_another_machine_had_when_it_died_stays_spent(batch: "B
     """Nobody can tell whether the retry began; a budget is not exceeded on a guess."""
     died = DEATHS["before the next attempt"]
     batch.write({"conftest.py": DIES + died + ELSEWHERE, "test_a.py": FAILS.format(tests=60)})
-    said = batch.run("-n", "2", "--retries", "3", "--retry-budget", "13", "--tb=no")
+    said = batch.run("-n", "2", "--retries", "3", "--retry-budget", "13", "--tb=no", *NO_CRASH_RETRIES)
     assert said.outcomes == {"total": 60, "failed": 55, "crashed": 5}, said.text
     attempts = batch.begun()
     assert attempts.total() - attempts["1"] == 13 - 5
@@ -274,7 +275,7 @@ def unwritten(self, fact):
 Worker.started = unwritten
 """
     batch.write({"conftest.py": DIES + conftest, "test_a.py": FAILS.format(tests=60)})
-    said = batch.run("-n", "2", "--retries", "3", "--retry-budget", "13", "--tb=no")
+    said = batch.run("-n", "2", "--retries", "3", "--retry-budget", "13", "--tb=no", *NO_CRASH_RETRIES)
     assert said.outcomes == {"total": 60, "failed": 55, "crashed": 5}, said.text
     attempts = batch.begun()
     assert attempts.total() - attempts["1"] == 13
@@ -300,7 +301,7 @@ def pytest_resilience_attempt_finished(item, is_final):
         here.mark("refused")
 """
     batch.write({"conftest.py": conftest, "test_a.py": FAILS.format(tests=4)})
-    said = batch.run("-n", "1", "--retries", "1", "--retry-budget", "1", "--tb=no")
+    said = batch.run("-n", "1", "--retries", "1", "--retry-budget", "1", "--tb=no", *NO_CRASH_RETRIES)
     assert said.outcomes["total"] == 4, said.text
     assert said.status == 1
     deadline = time.monotonic() + 60
@@ -346,7 +347,7 @@ def test_fails(): assert 0
 """
     table = "[tool.resilience.retry]\nretries = 1\nmax-first-failures = 1\n"
     batch.write({"test_a.py": text, "pyproject.toml": table})
-    said = batch.run("-n", "1", "-c", "pyproject.toml")
+    said = batch.run("-n", "1", "-c", "pyproject.toml", *NO_CRASH_RETRIES)
     assert said.outcomes == {"total": 2, "failed": 1, "crashed": 1}, said.text
     assert retries(batch) == 0
     assert warning(said, CLOSED)
@@ -395,6 +396,40 @@ def pytest_runtest_setup(item):
     text = FAILS.format(tests=20) + "def test_dies(): pass\n"
     batch.write({"conftest.py": conftest, "test_a.py": text, "test_b.py": FAILS.format(tests=20)})
     arguments = ("--retries", "2", "--retry-budget", "13", "--retry-strategy", "deferred")
-    said = batch.run("-n", "2", *arguments, "--tb=no")
+    said = batch.run("-n", "2", *arguments, "--tb=no", *NO_CRASH_RETRIES)
     assert (said.status, said.outcomes) == (1, {"total": 41, "failed": 40, "crashed": 1}), said.text
     assert retries(batch) == 13
+
+
+# -- crashes
+
+
+def test_retries_after_crashes_are_of_the_same_budget(batch: "Batch") -> None:
+    """Whoever died: the fourth crash and all failures after it are not tried again."""
+    text = """
+import os, pytest
+@pytest.mark.parametrize("n", range(5))
+def test_crashes(n): os._exit(3)
+def test_fails(): assert 0
+"""
+    batch.write({"test_a.py": text})
+    said = batch.run("-n", "1", "--retries", "1", "--retry-budget", "3", "--max-worker-restart", "20")
+    assert (said.status, said.outcomes) == (1, {"total": 6, "failed": 1, "crashed": 5}), said.text
+    assert retries(batch) == 3
+    assert warning(said, SPENT).startswith("3 retries used up the budget of 3; 3 tests were not tried again")
+
+
+def test_a_retry_after_a_crash_that_nobody_is_left_to_make_is_given_back(batch: "Batch") -> None:
+    """The first crash is granted one; the second is the last that the session survives, and wants one too."""
+    text = """
+import here, os
+def test_first(): os._exit(3)
+def test_second(): os._exit(3)
+"""
+    batch.write({"test_a.py": text})
+    said = batch.run("-n", "1", "--retry-budget", "1", "--max-worker-restart", "1")
+    assert (said.status, said.outcomes) == (1, {"total": 2, "crashed": 2}), said.text
+    assert retries(batch) == 0
+    assert warning(said, SPENT) == "", "it was never used up"
+    assert "2 failed" in said.text.splitlines()[-1]
+    assert "rerun" not in said.text.splitlines()[-1]

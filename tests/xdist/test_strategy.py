@@ -373,7 +373,7 @@ def test(n):
 @pytest.mark.parametrize("mode", [*GIVES_AGAIN, *KEEPS])
 def test_a_worker_that_dies_in_a_retry_costs_that_test_and_no_other(batch: "Batch", mode: str) -> None:
     prepare(batch, test_a=DIES)
-    said = batch.run(*deferred(mode))
+    said = batch.run(*deferred(mode), "--crash-retries", "0")
     assert said.status == 1, said.text
     assert said.outcomes == {"total": 4, "crashed": 1, "flaky": 3}, said.text
     assert {name: len(tried) for name, tried in attempts(batch).items()} == {
@@ -402,6 +402,17 @@ def test_without_workers_what_waits_is_failed_as_it_was(batch: "Batch", mode: st
     assert batch.resume().status == 0
 
 
+@pytest.mark.parametrize("mode", [*GIVES_AGAIN, *KEEPS])
+def test_an_attempt_that_came_later_and_ended_its_worker_is_made_again(batch: "Batch", mode: str) -> None:
+    prepare(batch, test_a=DIES.replace("elif n == 0:", "elif n == 0 and here.mark('died'):"))
+    said = batch.run(*deferred(mode))
+    assert (said.status, said.outcomes) == (0, {"total": 4, "flaky": 4}), said.text
+    ended = [(one.attempt, one.outcome) for one in batch.last.of(AttemptEnded) if one.key.endswith("test[0]")]
+    assert sorted(ended, key=lambda one: one[0]) == [(1, Outcome.FAILED), (2, Outcome.CRASHED)]
+    assert [len(tried) for tried in attempts(batch).values()] == [3, 2, 2, 2]
+    assert "5 rerun, 4 flaky" in said.text
+
+
 # The first tests fail in the process that runs the very first one, which kills the process that runs it next. The other
 # worker is there all the time, and does not go on until it is known that they wait there.
 DIES_ELSEWHERE = """
@@ -422,7 +433,7 @@ def test(n):
 @pytest.mark.parametrize("mode", GIVES_AGAIN)
 def test_a_worker_that_dies_with_retries_of_others_in_its_queue_loses_none(batch: "Batch", mode: str) -> None:
     prepare(batch, test_a=DIES_ELSEWHERE)
-    said = batch.run(*deferred(mode, retries=3))
+    said = batch.run(*deferred(mode, retries=3), "--crash-retries", "0")
     assert said.outcomes["total"] == 20, said.text
     assert said.outcomes["crashed"] == 1, said.text
     assert set(batch.last.outcomes.values()) == {Outcome.PASSED, Outcome.FLAKY, Outcome.CRASHED}
