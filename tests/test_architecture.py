@@ -54,6 +54,7 @@ PRIVATE_OR_OPTIONAL = {"_pytest", "xdist"}
 LOCKS = f"{PACKAGE}.ledger.locks"
 # What core may use: nothing here knows the time, chance, the disk, or another process.
 FOR_CORE = {
+    "array",
     "collections",
     "dataclasses",
     "difflib",

@@ -1,7 +1,9 @@
 """The fold: facts in any order, any number of times, become one final outcome for each test of a run."""
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from pytest_resilience.core.codes import Code
@@ -23,27 +25,36 @@ from pytest_resilience.core.outcomes import Outcome, of_test
 
 
 class _State(NamedTuple):
-    """The most that is known of a test. States are joined by `max`, so neither order nor repetition matters.
+    """The most that is known of a test, but for the seconds. The greatest stands, so neither order nor repetition matters.
 
-    What finished a test outranks its attempts, a later attempt an earlier one, and the end of an attempt its start.
+    What finished a test outranks its attempts, a later attempt an earlier one, and the end of an attempt its start; of
+    equal `rank` the longer one stands, and of these the one whose writer comes last.
     """
 
-    is_finished: bool
-    attempt: int
-    is_ended: bool
-    severity: int
-    seconds: float
+    rank: tuple[bool, int, bool, int]
     writer: str
-    outcome: str
+    outcome: Outcome | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a final outcome is known."""
+        return self.rank[0]
+
+    @property
+    def attempt(self) -> int:
+        """The number of the last attempt."""
+        return self.rank[1]
 
 
-_UNKNOWN = _State(False, 0, False, 0, 0.0, "", "")
+@lru_cache(maxsize=1024)
+def _state(writer: str, attempt: int, outcome: Outcome | None, is_finished: bool) -> _State:
+    # Most tests of a worker end in the same state, which is one object then: memory counts at 100,000 tests.
+    severity = 0 if outcome is None else outcome.severity
+    return _State((is_finished, attempt, outcome is not None, severity), writer, outcome)
+
 
 # Where two records disagree, the later of these stands: in doubt a test is to be run.
 _FATES: tuple[Fate, ...] = ("gone", "carried", "held", "run")
-
-# With `--dist each` a test runs once on each worker: what is joined is then the state of a test on a worker.
-_Slot = str | tuple[str, str]
 
 
 class Run:
@@ -59,13 +70,17 @@ class Run:
         self.ended: RunEnded | None = None
         self.inherited: dict[str, TestInherited] = {}
         self.collected: dict[str, set[str]] = {}
-        self._fates: dict[str, Fate] = {}
-        self._digests: dict[str, str] = {}
-        self._states: dict[_Slot, _State] = {}
+        # What is known of any test stands in columns, by its row: an object for each takes several times the room.
+        self._rows: dict[str, int] = {}
+        self._selections: list[tuple[Fate, str] | None] = []
+        self._states: list[_State | None] = []
+        self._seconds = array("d")
+        self._selected: list[str] = []
+        # With `--dist each` a test runs once on each worker: the states of tests that several of them spoke of.
+        self._by_writer: dict[str, dict[str, _State]] = {}
         self._attempts: dict[str, dict[tuple[str, int], AttemptEnded]] = {}
         self._downs: dict[str, set[str]] = {}
         self._decisions: set[tuple[str, str]] = set()
-        self._writers: dict[str, set[str]] = {}
         self._outcomes: dict[str, Outcome] | None = None
 
     # -- what happened ------------------------------------------------------------------------------------------
@@ -75,48 +90,23 @@ class Run:
         self._outcomes = None
         match fact:
             case TestFinished():
-                self._join(
-                    fact.key,
-                    _State(
-                        True,
-                        fact.attempts,
-                        True,
-                        fact.outcome.severity,
-                        fact.seconds,
-                        writer,
-                        fact.outcome._value_,
-                    ),
-                )
+                self._join(fact.key, _state(writer, fact.attempts, fact.outcome, True), fact.seconds)
             case AttemptStarted():
-                self._join(fact.key, _State(False, fact.attempt, False, 0, 0.0, writer, ""))
+                self._join(fact.key, _state(writer, fact.attempt, None, False), 0.0)
             case AttemptEnded():
                 attempts = self._attempts.setdefault(fact.key, {})
                 place = (writer, fact.attempt)
                 attempts[place] = _graver(attempts.get(place), fact)
-                self._join(
-                    fact.key,
-                    _State(
-                        False,
-                        fact.attempt,
-                        True,
-                        fact.outcome.severity,
-                        fact.seconds,
-                        writer,
-                        fact.outcome._value_,
-                    ),
-                )
+                self._join(fact.key, _state(writer, fact.attempt, fact.outcome, False), fact.seconds)
             case TestsSelected():
-                for key in fact.keys:
-                    if (fate := self._fates.setdefault(key, fact.fate)) != fact.fate:
-                        self._fates[key] = max(fate, fact.fate, key=_FATES.index)
-                    if fact.digest and (digest := self._digests.setdefault(key, fact.digest)) != fact.digest:
-                        self._digests[key] = max(digest, fact.digest)
+                self._select(fact)
             case FileCollected():
                 self.collected.setdefault(fact.file, set()).add(fact.digest)
             case SelectionDone():
                 self.copies = max(self.copies, fact.copies)
                 self.selected_total = max(self.selected_total or 0, fact.total)
             case TestInherited():
+                self._row(fact.key)
                 self.inherited[fact.key] = _graver(self.inherited.get(fact.key), fact)
             case DecisionTaken():
                 self._decisions.add((fact.code, fact.why))
@@ -134,44 +124,73 @@ class Run:
         for writer, fact in facts:
             self.observe(fact, writer)
 
-    def _join(self, key: str, state: _State) -> None:
-        # All states are kept by writer only once a second writer spoke of the test: memory counts at 100,000 tests.
-        known = self._states.get(key)
-        if known is None:
-            self._states[key] = state
-            return
-        if known.writer != state.writer:
-            for one in (known, state):
-                slot = (key, one.writer)
-                self._states[slot] = max(self._states.get(slot, _UNKNOWN), one)
-                self._writers.setdefault(key, set()).add(one.writer)
-        elif key in self._writers:
-            slot = (key, state.writer)
-            self._states[slot] = max(self._states.get(slot, _UNKNOWN), state)
-        self._states[key] = max(known, state)
+    def _row(self, key: str) -> int:
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self._rows)
+            self._selections.append(None)
+            self._states.append(None)
+            self._seconds.append(0.0)
+        return row
+
+    def _select(self, fact: TestsSelected) -> None:
+        selection = (fact.fate, fact.digest)
+        for key in fact.keys:
+            row = self._row(key)
+            known = self._selections[row]
+            if known is None:
+                self._selected.append(key)
+                self._selections[row] = selection
+            elif known != selection:
+                fate, digest = known
+                self._selections[row] = max(fate, fact.fate, key=_FATES.index), max(digest, fact.digest)
+
+    def _join(self, key: str, state: _State, seconds: float) -> None:
+        row = self._rows.get(key)
+        if row is None:
+            row = self._row(key)
+        known = self._states[row]
+        if known is not None:
+            if known.writer != state.writer or key in self._by_writer:
+                copies = self._by_writer.setdefault(key, {known.writer: known})
+                copies[state.writer] = max(copies.get(state.writer, state), state)
+            if (known.rank, self._seconds[row], known.writer) >= (state.rank, seconds, state.writer):
+                return
+        self._states[row] = state
+        self._seconds[row] = seconds
 
     # -- what it means ------------------------------------------------------------------------------------------
 
     def tests(self) -> Iterator[str]:
         """The keys of all tests of the run, in the order of selection; those that are gone are no tests any more."""
-        for key, fate in self._fates.items():
-            if fate != "gone":
+        for key in self._selected:
+            if self.fate(key) != "gone":
                 yield key
-        for slot in self._states:
-            if isinstance(slot, str) and slot not in self._fates:
-                yield slot
+        for key, row in self._rows.items():
+            if self._selections[row] is None and self._states[row] is not None:
+                yield key
 
     def gone(self) -> list[str]:
         """The keys of tests that were outstanding and exist no more."""
-        return [key for key, fate in self._fates.items() if fate == "gone"]
+        return [key for key in self._selected if self.fate(key) == "gone"]
 
     def fate(self, key: str) -> Fate | None:
         """What the plan had for the test; None when it was not selected."""
-        return self._fates.get(key)
+        selection = self._selection(key)
+        return selection[0] if selection is not None else None
 
     def digest(self, key: str) -> str:
         """The content that the test was selected with, empty when unknown."""
-        return self._digests.get(key, "")
+        selection = self._selection(key)
+        return selection[1] if selection is not None else ""
+
+    def _selection(self, key: str) -> tuple[Fate, str] | None:
+        row = self._rows.get(key)
+        return self._selections[row] if row is not None else None
+
+    def _last(self, key: str) -> _State | None:
+        row = self._rows.get(key)
+        return self._states[row] if row is not None else None
 
     def outcome(self, key: str) -> Outcome:
         """The final outcome of a test, as far as the facts tell.
@@ -179,16 +198,16 @@ class Run:
         Where a worker and the controller both know of an attempt, the worker's own record wins: a test that its
         worker finished before it died is not crashed.
         """
-        match self._fates.get(key):
+        match self.fate(key):
             case "carried":
                 return Outcome.CARRIED_OVER
             case "held":
                 return Outcome.CRASHED
         if self.copies == 1:
-            return self._outcome_of(key, self._states.get(key))
-        states: list[_State | None] = list(self._copies(key))
+            return self._outcome_of(key, self._last(key))
         # The state of a test that one worker alone spoke of is not kept by worker; None when none did.
-        outcomes = [self._outcome_of(key, state) for state in states or [self._states.get(key)]]
+        states: list[_State | None] = list(self._copies(key))
+        outcomes = [self._outcome_of(key, state) for state in states or [self._last(key)]]
         if len([outcome for outcome in outcomes if outcome.is_good]) < self.copies:
             outcomes.append(Outcome.NOT_RUN)
         return max(outcomes, key=lambda outcome: outcome.severity)
@@ -197,24 +216,26 @@ class Run:
         """What each worker knows of its own copy. What is known of attempts that ended a worker is left out once as many
         copies as there are came to their end: another worker went on with those.
         """
-        states = [self._states[key, writer] for writer in self._writers.get(key, ())]
+        states = list(self._by_writer.get(key, {}).values())
         if len([state for state in states if state.is_finished]) < self.copies:
             return states
         downs = self._downs.get(key, ())
-        crashed = Outcome.CRASHED._value_
         return [
-            one for one in states if one.is_finished or not (one.writer in downs or one.outcome == crashed)
+            one
+            for one in states
+            if one.is_finished or not (one.writer in downs or one.outcome is Outcome.CRASHED)
         ]
 
     def _outcome_of(self, key: str, state: _State | None) -> Outcome:
         if state is None:
             return Outcome.CRASHED if key in self._downs else Outcome.NOT_RUN
-        if state.is_finished:
-            return of_test(Outcome(state.outcome), had_bad_attempt=self._had_bad_attempt(key, state))
+        outcome = state.outcome
+        if outcome is not None and state.is_finished:
+            return of_test(outcome, had_bad_attempt=self._had_bad_attempt(key, state))
         if key in self._downs:
             return Outcome.CRASHED
-        if state.is_ended and Outcome(state.outcome).is_outstanding:
-            return Outcome(state.outcome)
+        if outcome is not None and outcome.is_outstanding:
+            return outcome
         return Outcome.INTERRUPTED if self.interrupted else Outcome.CRASHED
 
     def _had_bad_attempt(self, key: str, state: _State) -> bool:
@@ -231,12 +252,12 @@ class Run:
 
     def in_flight(self, key: str) -> bool:
         """Whether the test was started and has no final outcome of its own."""
-        state = self._states.get(key)
+        state = self._last(key)
         return state is not None and not state.is_finished
 
     def is_finished(self, key: str) -> bool:
         """Whether the test has a final outcome of its own."""
-        state = self._states.get(key)
+        state = self._last(key)
         return state is not None and state.is_finished
 
     def attempts(self, key: str) -> list[tuple[str, AttemptEnded]]:
@@ -248,17 +269,17 @@ class Run:
 
     def number_of_attempts(self, key: str) -> int:
         """How many attempts were made at the test."""
-        state = self._states.get(key)
+        state = self._last(key)
         return state.attempt if state is not None else 0
 
     def seconds(self, key: str) -> float:
         """How long the test took, all attempts together and waits left out."""
-        state = self._states.get(key)
-        return state.seconds if state is not None else 0.0
+        row = self._rows.get(key)
+        return self._seconds[row] if row is not None else 0.0
 
     def writer(self, key: str) -> str:
         """Who made the last attempt, empty when none was made."""
-        state = self._states.get(key)
+        state = self._last(key)
         return state.writer if state is not None else ""
 
     def outcomes(self) -> dict[str, Outcome]:
@@ -285,7 +306,7 @@ class Run:
     def _went_on(self, key: str) -> bool:
         """Whether a test came to its end in an attempt after those that ended a worker."""
         crashed = [ended.attempt for _, ended in self.attempts(key) if ended.outcome is Outcome.CRASHED]
-        state = self._states.get(key)
+        state = self._last(key)
         return state is not None and state.is_finished and bool(crashed) and state.attempt > max(crashed)
 
     @property
