@@ -89,9 +89,10 @@ class Past:
 
 def load(folder: RunFolder) -> Past:
     """Read a run. Never raises for what the files hold."""
-    run, reading = Run(), read(folder.path, folder.seal)
+    run, reading = Run(), read(folder.path, folder.seal, is_condensed=True)
     with _uncollected():
-        run.observe_all((record.writer, record.fact) for record in reading.records)
+        for writer, _, _, fact in reading.records:
+            run.observe(fact, writer)
     return Past(folder.info, run, len(reading.problems), _example(reading))
 
 

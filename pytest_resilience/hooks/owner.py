@@ -346,7 +346,7 @@ class Owner:
         if self.folder is None or not unfinished or not is_cut:
             return
         before = self.run.outcomes()
-        for record in read(self.folder.path, self.folder.seal).records:
+        for record in read(self.folder.path, self.folder.seal, is_condensed=True).records:
             if not isinstance(record.fact, TestInherited | TestsSelected | SelectionDone):
                 self.run.observe(record.fact, record.writer)
         self.late += [key for key, outcome in self.run.outcomes().items() if before.get(key) is not outcome]

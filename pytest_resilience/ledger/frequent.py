@@ -5,22 +5,69 @@ every way to write the same and what is wrong with the rest.
 """
 
 import re
+from collections.abc import Callable, Iterator
+from zlib import crc32
 
 from pytest_resilience.core.facts import AttemptStarted, TestFinished
 from pytest_resilience.ledger.members import OUTCOMES
 from pytest_resilience.ledger.sizes import KEY_CHARS, WORD_CHARS
 
-_COUNT = r"(0|[1-9]\d{0,14})"
-_SECONDS = r"((?:0|[1-9]\d{0,11})\.\d{1,18})"
+_COUNT = r"(?:0|[1-9]\d{0,14})"
+_SECONDS = r"(?:0|[1-9]\d{0,11})\.\d{1,18}"
 # Printable ASCII but for quotes and backslashes: what stands for itself.
 _PLAIN = r"[ !#-\[\]-~]"
-_BEGINNING = (
-    rf'"w":"({_PLAIN}{{0,{WORD_CHARS}}})","s":{_COUNT},"t":{_SECONDS},"id":"({_PLAIN}{{0,{KEY_CHARS}}})"'
-)
-_STARTED = re.compile(rf'\{{"k":"st",{_BEGINNING},"n":{_COUNT}', re.ASCII).fullmatch
-_FINISHED = re.compile(
-    rf'\{{"k":"fin",{_BEGINNING},"o":"(\w+)","n":{_COUNT},"d":{_SECONDS}', re.ASCII
-).fullmatch
+_WRITER, _KEY = rf"{_PLAIN}{{0,{WORD_CHARS}}}", rf"{_PLAIN}{{0,{KEY_CHARS}}}"
+_START = rf'\{{"k":"st","w":"(?P<w>{_WRITER})","s":(?P<s>{_COUNT}),"t":({_SECONDS}),"id":"(?P<id>{_KEY})","n":({_COUNT})'
+
+
+def _end(writer: str, key: str) -> str:
+    return (
+        rf'\{{"k":"fin","w":"({writer})","s":({_COUNT}),"t":({_SECONDS}),"id":"({key})",'
+        rf'"o":"(\w+)","n":({_COUNT}),"d":({_SECONDS})'
+    )
+
+
+_STARTED = re.compile(_START, re.ASCII).fullmatch
+_FINISHED = re.compile(_end(_WRITER, _KEY), re.ASCII).fullmatch
+_CHECKED = r',"c":"([0-9a-f]{8})"\}\n'
+# A test that nothing happened to: its start, and its end by the same writer. Or else any line.
+_PIECE = rf"({_START}){_CHECKED}({_end('(?P=w)', '(?P=id)')}){_CHECKED}|[^\n]+\n?"
+_OUTCOMES = {word.encode(): outcome for word, outcome in OUTCOMES.items()}
+
+# The lines of a piece of a file that are not empty, where it can be those of a test both at once.
+pieces: Callable[[bytes], Iterator[re.Match[bytes]]] = re.compile(_PIECE.encode()).finditer
+
+
+def read_both(piece: re.Match[bytes]) -> tuple[str, int, float, TestFinished] | None:
+    """Who began and finished a test, the latter as which of his lines and when, and how; None for whatever else it is.
+
+    The line before that one is his, too, and says nothing more: that the test began. The checksums of both hold.
+    """
+    (
+        start,
+        writer,
+        before,
+        _,
+        key,
+        _,
+        sum_of_start,
+        end,
+        _,
+        seq,
+        at,
+        _,
+        word,
+        attempts,
+        seconds,
+        sum_of_end,
+    ) = piece.groups()
+    if start is None or int(sum_of_start, 16) != crc32(start) or int(sum_of_end, 16) != crc32(end):
+        return None
+    outcome, number = _OUTCOMES.get(word), int(seq)
+    if outcome is None or number != int(before) + 1:
+        return None
+    finished = TestFinished(str(key, "ascii"), outcome, int(attempts), float(seconds))
+    return str(writer, "ascii"), number, float(at), finished
 
 
 def read(body: str) -> tuple[str, int, float, AttemptStarted | TestFinished] | None:

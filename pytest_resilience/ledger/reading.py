@@ -3,11 +3,13 @@
 Nothing here ever raises because of what is on the disk: a line that cannot be believed is skipped and told.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_resilience.core.facts import Fact, SegmentOpened, TestInherited
+from pytest_resilience.ledger import frequent
 from pytest_resilience.ledger.disk import DISK, opened_folder
 from pytest_resilience.ledger.lines import FORMAT, BadLine, Record, UnknownKind, decode
 from pytest_resilience.ledger.runinfo import RUN, BadRun, RunInfo
@@ -18,6 +20,7 @@ CARRY = "carry.jsonl"
 TESTS = "tests.jsonl"
 _PREFIX, _SUFFIX = "seg-", ".jsonl"
 _PORTION = 256 * 1024
+_LINES = re.compile(rb"[^\n]+\n?").finditer
 # Of a file that is nothing but damage the first pieces are enough.
 MAX_PROBLEMS = 1000
 MAX_REPEATED = 100_000
@@ -40,11 +43,15 @@ class Reading:
     After that `problems` tells what was skipped (the first thousand; `bad` counts all) and `unknown` how many lines
     were of kinds that only newer releases know. A file that grows meanwhile is read to where it ends then. With a
     seal, lines that are not signed are damage.
+
+    `is_condensed` leaves out the start of a test where its end by the same writer follows, which says all that it does.
     """
 
-    def __init__(self, folder: Path, seal: Seal | None = None) -> None:
+    def __init__(self, folder: Path, seal: Seal | None = None, *, is_condensed: bool = False) -> None:
         self._folder = folder
         self._seal = seal
+        # What is signed is looked at line by line.
+        self._in_pairs = is_condensed and seal is None
         self.problems: list[Damage] = []
         self.bad = 0
         self.unknown = 0
@@ -70,33 +77,50 @@ class Reading:
         except OSError as error:
             self._add(Damage(name, 0, error.strerror or "cannot be read"))
             return
-        owner = _owner(name)
+        owner, pieces = _owner(name), frequent.pieces if self._in_pairs else _LINES
         try:
-            for offset, line, ended in _lines(fd):
-                if line is None:
-                    self._add(Damage(name, offset, "longer than a line can be"))
-                    continue
-                try:
-                    record = decode(line, self._seal)
-                except UnknownKind as newer:
-                    self.unknown += 1
-                    missing.saw(name, offset, owner, newer.writer, newer.seq)
-                    continue
-                except BadLine as error:
-                    self._add(Damage(name, offset, str(error) if ended else CUT_OFF))
-                    continue
-                missing.saw(name, offset, owner, record.writer, record.seq)
-                if type(record.fact) is SegmentOpened and record.fact.format[0] != FORMAT[0]:
-                    self._add(Damage(name, offset, f"format {record.fact.format[0]} is not known here"))
-                    return
-                count += type(record.fact) is TestInherited
-                yield record
+            for start, portion in _portions(fd):
+                for piece in pieces(portion):
+                    at = offset = start + piece.start()
+                    both = frequent.read_both(piece) if self._in_pairs else None
+                    if both is not None:
+                        missing.saw(name, offset, owner, both[0], both[1] - 1, 2)
+                        yield Record(*both)
+                        continue
+                    for offset, record in self._by_line(name, at, piece[0], missing):
+                        fact = record.fact
+                        if type(fact) is SegmentOpened and fact.format[0] != FORMAT[0]:
+                            self._add(Damage(name, offset, f"format {fact.format[0]} is not known here"))
+                            return
+                        count += type(fact) is TestInherited
+                        yield record
         except OSError as error:
             self._add(Damage(name, offset, error.strerror or "cannot be read"))
         finally:
             DISK.close(fd)
         if name == CARRY:
             missing.saw_inherited(offset, count)
+
+    def _by_line(
+        self, name: str, start: int, lines: bytes, missing: "_Missing"
+    ) -> Iterator[tuple[int, Record]]:
+        owner = _owner(name)
+        for found in _LINES(lines):
+            offset, line = start + found.start(), found[0]
+            bare = line.removesuffix(b"\n")
+            if len(bare) >= MAX_LINE:
+                self._add(Damage(name, offset, "longer than a line can be"))
+                continue
+            try:
+                record = decode(bare, self._seal)
+            except UnknownKind as newer:
+                self.unknown += 1
+                missing.saw(name, offset, owner, newer.writer, newer.seq)
+            except BadLine as error:
+                self._add(Damage(name, offset, CUT_OFF if len(bare) == len(line) else str(error)))
+            else:
+                missing.saw(name, offset, owner, record.writer, record.seq)
+                yield offset, record
 
     def _inherited(self) -> int:
         """How many tests the run inherited, as it knew when it began."""
@@ -114,9 +138,9 @@ class Reading:
             self.problems.append(damage)
 
 
-def read(folder: Path, seal: Seal | None = None) -> Reading:
+def read(folder: Path, seal: Seal | None = None, *, is_condensed: bool = False) -> Reading:
     """The records of the run in `folder`; with a seal, those that are signed."""
-    return Reading(folder, seal)
+    return Reading(folder, seal, is_condensed=is_condensed)
 
 
 def facts_of(folder: Path, seal: Seal | None = None) -> Iterator[tuple[str, Fact]]:
@@ -135,31 +159,26 @@ def _owner(name: str) -> str:
     return name.removesuffix(_SUFFIX).removeprefix(_PREFIX)
 
 
-def _lines(fd: int) -> Iterator[tuple[int, bytes | None, bool]]:
-    """Each line that is not empty: where it begins, what it is, and whether it has an end.
+def _portions(fd: int) -> Iterator[tuple[int, bytes]]:
+    """What a file holds, in pieces that end where a line does, with where they begin.
 
-    One that is too long to be one of ours is None.
+    Of a line that is too long to be one of ours there is no more than shows that.
     """
-    rest, offset, skipping = b"", 0, False
+    rest, offset = b"", 0
     while portion := DISK.read(fd, _PORTION):
-        lines = (rest + portion).split(b"\n")
-        rest = lines.pop()
-        for line in lines:
-            if skipping:
-                skipping = False
-            elif len(line) >= MAX_LINE:
-                yield offset, None, True
-            elif line:
-                yield offset, line, True
-            offset += len(line) + 1
+        rest += portion
+        end = rest.rfind(b"\n") + 1
+        if end:
+            yield offset, rest[:end]
+            rest, offset = rest[end:], offset + end
         if len(rest) >= MAX_LINE:
-            if not skipping:
-                yield offset, None, True
-            skipping = True
-            offset += len(rest)
-            rest = b""
-    if rest and not skipping:
-        yield offset, rest, False
+            yield offset, rest[:MAX_LINE] + b"\n"
+            while rest and (end := rest.find(b"\n") + 1) == 0:
+                offset += len(rest)
+                rest = DISK.read(fd, _PORTION)
+            rest, offset = rest[end:], offset + end
+    if rest:
+        yield offset, rest
 
 
 class _Missing:
@@ -171,16 +190,18 @@ class _Missing:
         self._gaps: list[tuple[str, int, str, int, int]] = []
         self._repeated: set[tuple[str, int]] = set()
 
-    def saw(self, name: str, offset: int, owner: str, writer: str, seq: int) -> None:
+    def saw(self, name: str, offset: int, owner: str, writer: str, seq: int, lines: int = 1) -> None:
+        """There are so many lines of a writer at `offset` of a file that is the owner's, numbered from `seq`."""
         if writer != owner:
-            if len(self._repeated) < MAX_REPEATED:
-                self._repeated.add((writer, seq))
+            for one in range(seq, seq + lines):
+                if len(self._repeated) < MAX_REPEATED:
+                    self._repeated.add((writer, one))
             return
         expected = self._next.get(name, 0)
         if seq > expected:
             self._gaps.append((name, offset, owner, expected, seq))
-        if seq >= expected:
-            self._next[name] = seq + 1
+        if seq + lines > expected:
+            self._next[name] = seq + lines
 
     def saw_inherited(self, end: int, count: int) -> None:
         self._inherited, self._inherited_end = self._inherited - count, end
