@@ -19,7 +19,7 @@ from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.holders import Holder, holders
 from pytest_resilience.ledger.places import Stores
 from pytest_resilience.ledger.reading import Reading, read
-from pytest_resilience.ledger.redaction import redacted
+from pytest_resilience.ledger.redaction import inherited_redacted
 from pytest_resilience.ledger.runinfo import differences
 from pytest_resilience.ledger.runs import (
     OWNER,
@@ -286,8 +286,7 @@ def plan_from(
     `how` is a digest of how files are collected today, empty when unknown; `may_skip` allows not to import files. Of a
     run that is damaged no file is known whole: what is missing may be a test of it.
     """
-    clean = redactor or Redactor()
-    known = [redacted(one, clean) for one in past.knowledge]
+    known = inherited_redacted(past.knowledge, redactor or Redactor())
     made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
     whole = {} if past.damage else still_whole(past.run.collected, made.known, how, contents.digest)
     unimported = done(whole, made.known, made.carried - made.outdated) if may_skip else frozenset()

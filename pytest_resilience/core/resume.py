@@ -26,6 +26,9 @@ class Decision(Enum):
     CARRY = "carried over"
     CARRY_STALE = "carried over, though its files changed"
 
+    # As for `Outcome`.
+    __hash__ = object.__hash__
+
 
 def decide(known: TestInherited | None, digest: str, *, named: bool, stale: Stale = "run") -> Decision:
     """The decision for one test.
@@ -104,36 +107,24 @@ def plan(
     what becomes of good tests whose files changed.
     """
     by_key = {one.key: one for one in known}
-    decisions = {
-        key: decide(
-            one,
-            digest_of(key) if one.outcome.is_good else "",
-            named=_is_named(key, named),
-            stale=stale,
-        )
-        for key, one in by_key.items()
-    }
-
-    def having(decision: Decision) -> frozenset[str]:
-        return frozenset(key for key, made in decisions.items() if made is decision)
-
+    names = tuple(name for name in named if "::" in name)
+    keys: dict[Decision, list[str]] = {decision: [] for decision in Decision}
+    for key, one in by_key.items():
+        digest = digest_of(key) if one.outcome.is_good else ""
+        keys[decide(one, digest, named=bool(names) and _is_named(key, names), stale=stale)].append(key)
     return Plan(
         parent=parent,
         known=by_key,
-        carried=having(Decision.CARRY) | having(Decision.CARRY_STALE),
-        last=having(Decision.RUN_LAST),
-        held=having(Decision.HOLD),
-        stale=having(Decision.RUN_STALE),
-        outdated=having(Decision.CARRY_STALE),
+        carried=frozenset(keys[Decision.CARRY] + keys[Decision.CARRY_STALE]),
+        last=frozenset(keys[Decision.RUN_LAST]),
+        held=frozenset(keys[Decision.HOLD]),
+        stale=frozenset(keys[Decision.RUN_STALE]),
+        outdated=frozenset(keys[Decision.CARRY_STALE]),
     )
 
 
-def _is_named(key: str, named: Collection[str]) -> bool:
-    return any(
-        key == name or key.startswith((f"{name}[", f"{name}::", f"{name} #"))
-        for name in named
-        if "::" in name
-    )
+def _is_named(key: str, names: Collection[str]) -> bool:
+    return any(key == name or key.startswith((f"{name}[", f"{name}::", f"{name} #")) for name in names)
 
 
 def _reopened(one: TestInherited) -> TestInherited:
@@ -155,21 +146,15 @@ def knowledge(run: Run, run_id: str) -> list[TestInherited]:
         if before is not None and run.fate(key) in ("carried", "held"):
             continue
         deaths = before.deaths if before is not None else 0
-        if died and run.in_flight(key):
-            deaths += 1
-        elif run.is_finished(key):
+        last = run.last(key)
+        attempts, seconds, is_finished = last if last is not None else (0, 0.0, False)
+        if is_finished:
             deaths = 0
+        elif died and last is not None:
+            deaths += 1
         if outcome is Outcome.CARRIED_OVER or (outcome.is_good and run.selected_total is None):
             # Said to be carried, with nothing left that says from where; or good, with nothing left that says how
             # often the test had to run (``--dist each``): not known as good.
             outcome = Outcome.NOT_RUN
-        left[key] = TestInherited(
-            key=key,
-            outcome=outcome,
-            run=run_id,
-            attempts=run.number_of_attempts(key),
-            seconds=run.seconds(key),
-            digest=run.digest(key),
-            deaths=deaths,
-        )
+        left[key] = TestInherited(key, outcome, run_id, attempts, seconds, run.digest(key), deaths)
     return list(left.values())

@@ -163,12 +163,17 @@ class Run:
 
     def tests(self) -> Iterator[str]:
         """The keys of all tests of the run, in the order of selection; those that are gone are no tests any more."""
+        return (key for key, _ in self._tests())
+
+    def _tests(self) -> Iterator[tuple[str, int]]:
         for key in self._selected:
-            if self.fate(key) != "gone":
-                yield key
+            row = self._rows[key]
+            selection = self._selections[row]
+            if selection is None or selection[0] != "gone":
+                yield key, row
         for key, row in self._rows.items():
             if self._selections[row] is None and self._states[row] is not None:
-                yield key
+                yield key, row
 
     def gone(self) -> list[str]:
         """The keys of tests that were outstanding and exist no more."""
@@ -198,16 +203,22 @@ class Run:
         Where a worker and the controller both know of an attempt, the worker's own record wins: a test that its
         worker finished before it died is not crashed.
         """
-        match self.fate(key):
-            case "carried":
-                return Outcome.CARRIED_OVER
-            case "held":
-                return Outcome.CRASHED
+        row = self._rows.get(key)
+        return self._outcome_of(key, None) if row is None else self._outcome_in(key, row)
+
+    def _outcome_in(self, key: str, row: int) -> Outcome:
+        selection, state = self._selections[row], self._states[row]
+        if selection is not None:
+            match selection[0]:
+                case "carried":
+                    return Outcome.CARRIED_OVER
+                case "held":
+                    return Outcome.CRASHED
         if self.copies == 1:
-            return self._outcome_of(key, self._last(key))
+            return self._outcome_of(key, state)
         # The state of a test that one worker alone spoke of is not kept by worker; None when none did.
         states: list[_State | None] = list(self._copies(key))
-        outcomes = [self._outcome_of(key, state) for state in states or [self._last(key)]]
+        outcomes = [self._outcome_of(key, state) for state in states or [state]]
         if len([outcome for outcome in outcomes if outcome.is_good]) < self.copies:
             outcomes.append(Outcome.NOT_RUN)
         return max(outcomes, key=lambda outcome: outcome.severity)
@@ -250,6 +261,14 @@ class Run:
             for ended in attempts.values()
         )
 
+    def last(self, key: str) -> tuple[int, float, bool] | None:
+        """What is known of a test that was started: how many attempts, how many seconds, whether it is finished."""
+        row = self._rows.get(key)
+        state = self._states[row] if row is not None else None
+        if row is None or state is None:
+            return None
+        return state.attempt, self._seconds[row], state.is_finished
+
     def in_flight(self, key: str) -> bool:
         """Whether the test was started and has no final outcome of its own."""
         state = self._last(key)
@@ -285,7 +304,7 @@ class Run:
     def outcomes(self) -> dict[str, Outcome]:
         """The final outcome of every test, in the order of selection. Made once, until another fact comes."""
         if self._outcomes is None:
-            self._outcomes = {key: self.outcome(key) for key in self.tests()}
+            self._outcomes = {key: self._outcome_in(key, row) for key, row in self._tests()}
         return self._outcomes
 
     def having(self, *outcomes: Outcome) -> list[str]:

@@ -1,6 +1,6 @@
 """Facts and descriptions of runs without secrets: what everything becomes before it goes to the disk."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar, cast
 
@@ -46,10 +46,7 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
                 return fact
             changed = replace(fact, keys=keys, digest="")
         case TestInherited():
-            key = redactor.key(fact.key)
-            if key == fact.key:
-                return fact
-            changed = fact._replace(key=key, digest="")
+            changed = _with_key(fact, redactor.key(fact.key))
         case FileCollected():
             file = redactor.key(fact.file)
             changed = replace(fact, file=file, digest=fact.digest if file == fact.file else "")
@@ -61,6 +58,15 @@ def redacted(fact: AnyFact, redactor: Redactor) -> AnyFact:
             # Nothing but numbers, and words of our own.
             return fact
     return fact if changed == fact else cast("AnyFact", changed)
+
+
+def inherited_redacted(facts: Collection[TestInherited], redactor: Redactor) -> list[TestInherited]:
+    """The same as `redacted` for each, and quicker for many."""
+    return list(map(_with_key, facts, redactor.keys(fact.key for fact in facts)))
+
+
+def _with_key(fact: TestInherited, key: str) -> TestInherited:
+    return fact if key == fact.key else fact._replace(key=key, digest="")
 
 
 def all_redacted(facts: Iterable[Fact], redactor: Redactor) -> Iterator[Fact]:

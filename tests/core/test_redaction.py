@@ -1,11 +1,13 @@
 """What is taken for a secret and what is not; what was redacted once is not changed again."""
 
 import re
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_resilience.core import redaction
 from pytest_resilience.core.redaction import MARK, Redactor, is_redacted, is_secret_name, secret_values
 
 from ..secret_texts import SHAPES, Planted
@@ -243,6 +245,39 @@ def test_a_key_is_redacted_as_any_text_and_only_once(text: str) -> None:
     assert key == redactor.text(text)
     assert redactor.is_clean(key)
     assert redactor.key(key) is key
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from([*PIECES, "\u03a3", "\u0130", "\u212a"]) | st.text(max_size=3), max_size=8
+        ).map("".join)
+        | st.one_of(*SHAPES.values()).map(lambda planted: planted.text),
+        max_size=12,
+    ),
+    st.lists(st.sampled_from(PATTERNS), max_size=1),
+    st.lists(st.sampled_from(["hunter12", "a***b***a", "abcdef1@"]), max_size=2),
+    st.integers(1, 5),
+)
+def test_many_keys_are_redacted_as_each_of_them(
+    keys: list[str], patterns: list[str], secret: list[str], at_once: int
+) -> None:
+    many, one = Redactor(secret, patterns), Redactor(secret, patterns)
+    with patch.object(redaction, "_KEYS_AT_ONCE", at_once):
+        assert many.keys(keys) == [one.key(key) for key in keys]
+    assert all(many.is_clean(key) == one.is_clean(key) for key in keys)
+
+
+def test_of_many_keys_who_is_asked_sees_each() -> None:
+    asked: list[str] = []
+
+    def ask(text: str) -> str:
+        asked.append(text)
+        return text
+
+    redactor = Redactor(ask=ask)
+    assert redactor.keys(["a", "b", "a"]) == ["a", "b", "a"]
+    assert asked == ["a", "b"]
 
 
 @pytest.mark.parametrize(
