@@ -4,6 +4,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import count
 from typing import NamedTuple, TypeVar
 
 from pytest_resilience.core.codes import Code
@@ -134,8 +135,16 @@ class Run:
         return row
 
     def _select(self, fact: TestsSelected) -> None:
-        selection = (fact.fate, fact.digest)
-        for key in fact.keys:
+        selection, keys = (fact.fate, fact.digest), dict.fromkeys(fact.keys)
+        if self._rows.keys().isdisjoint(keys):
+            # As good as always, and quicker than one by one.
+            self._rows.update(zip(keys, count(len(self._rows)), strict=False))
+            self._selections += [selection] * len(keys)
+            self._states += [None] * len(keys)
+            self._seconds.frombytes(bytes(self._seconds.itemsize * len(keys)))
+            self._selected += keys
+            return
+        for key in keys:
             row = self._row(key)
             known = self._selections[row]
             if known is None:

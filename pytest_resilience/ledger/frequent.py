@@ -6,6 +6,7 @@ every way to write the same and what is wrong with the rest.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from zlib import crc32
 
 from pytest_resilience.core.facts import AttemptStarted, TestFinished
@@ -17,25 +18,33 @@ _SECONDS = r"(?:0|[1-9]\d{0,11})\.\d{1,18}"
 # Printable ASCII but for quotes and backslashes: what stands for itself.
 _PLAIN = r"[ !#-\[\]-~]"
 _WRITER, _KEY = rf"{_PLAIN}{{0,{WORD_CHARS}}}", rf"{_PLAIN}{{0,{KEY_CHARS}}}"
-_START = rf'\{{"k":"st","w":"(?P<w>{_WRITER})","s":(?P<s>{_COUNT}),"t":({_SECONDS}),"id":"(?P<id>{_KEY})","n":({_COUNT})'
 
 
-def _end(writer: str, key: str) -> str:
-    return (
-        rf'\{{"k":"fin","w":"({writer})","s":({_COUNT}),"t":({_SECONDS}),"id":"({key})",'
-        rf'"o":"(\w+)","n":({_COUNT}),"d":({_SECONDS})'
-    )
+def _line(kind: str, writer: str, at: str, key: str, rest: str) -> str:
+    return rf'\{{"k":"{kind}","w":"{writer}","s":({_COUNT}),"t":{at},"id":"{key}",{rest}'
 
 
-_STARTED = re.compile(_START, re.ASCII).fullmatch
-_FINISHED = re.compile(_end(_WRITER, _KEY), re.ASCII).fullmatch
+_END = rf'"o":"(\w+)","n":({_COUNT}),"d":({_SECONDS})'
+_STARTED = _line("st", f"({_WRITER})", f"({_SECONDS})", f"({_KEY})", rf'"n":({_COUNT})')
+_FINISHED = _line("fin", f"({_WRITER})", f"({_SECONDS})", f"({_KEY})", _END)
 _CHECKED = r',"c":"([0-9a-f]{8})"\}\n'
 # A test that nothing happened to: its start, and its end by the same writer. Or else any line.
-_PIECE = rf"({_START}){_CHECKED}({_end('(?P=w)', '(?P=id)')}){_CHECKED}|[^\n]+\n?"
+_IDLE_START = _line("st", f"({_WRITER})", _SECONDS, f"({_KEY})", rf'"n":{_COUNT}')
+_ITS_END = _line("fin", r"\2", f"({_SECONDS})", r"\4", _END)
+_PIECE = rf"({_IDLE_START}){_CHECKED}({_ITS_END}){_CHECKED}|[^\n]+\n?"
 _OUTCOMES = {word.encode(): outcome for word, outcome in OUTCOMES.items()}
 
-# The lines of a piece of a file that are not empty, where it can be those of a test both at once.
-pieces: Callable[[bytes], Iterator[re.Match[bytes]]] = re.compile(_PIECE.encode()).finditer
+
+# Compiled when something is read: most sessions only write.
+@cache
+def _by_kind() -> tuple[Callable[[str], re.Match[str] | None], Callable[[str], re.Match[str] | None]]:
+    return re.compile(_STARTED, re.ASCII).fullmatch, re.compile(_FINISHED, re.ASCII).fullmatch
+
+
+@cache
+def pieces() -> Callable[[bytes], Iterator[re.Match[bytes]]]:
+    """What takes a part of a file apart: into lines that are not empty or, where it can be, those of a test both at once."""
+    return re.compile(_PIECE.encode()).finditer
 
 
 def read_both(piece: re.Match[bytes]) -> tuple[str, int, float, TestFinished] | None:
@@ -43,24 +52,9 @@ def read_both(piece: re.Match[bytes]) -> tuple[str, int, float, TestFinished] | 
 
     The line before that one is his, too, and says nothing more: that the test began. The checksums of both hold.
     """
-    (
-        start,
-        writer,
-        before,
-        _,
-        key,
-        _,
-        sum_of_start,
-        end,
-        _,
-        seq,
-        at,
-        _,
-        word,
-        attempts,
-        seconds,
-        sum_of_end,
-    ) = piece.groups()
+    start, writer, before, key, sum_of_start, end, seq, at, word, attempts, seconds, sum_of_end = (
+        piece.groups()
+    )
     if start is None or int(sum_of_start, 16) != crc32(start) or int(sum_of_end, 16) != crc32(end):
         return None
     outcome, number = _OUTCOMES.get(word), int(seq)
@@ -75,14 +69,15 @@ def read(body: str) -> tuple[str, int, float, AttemptStarted | TestFinished] | N
 
     `body` is a line up to its signature or checksum, which are the caller's to look at.
     """
-    if (found := _FINISHED(body)) is not None:
+    is_start, is_end = _by_kind()
+    if (found := is_end(body)) is not None:
         writer, seq, at, key, word, attempts, seconds = found.groups()
         outcome = OUTCOMES.get(word)
         if outcome is None:
             return None
         finished = TestFinished(key=key, outcome=outcome, attempts=int(attempts), seconds=float(seconds))
         return writer, int(seq), float(at), finished
-    if (found := _STARTED(body)) is not None:
+    if (found := is_start(body)) is not None:
         writer, seq, at, key, attempt = found.groups()
         return writer, int(seq), float(at), AttemptStarted(key=key, attempt=int(attempt))
     return None

@@ -77,7 +77,7 @@ class Reading:
         except OSError as error:
             self._add(Damage(name, 0, error.strerror or "cannot be read"))
             return
-        owner, pieces = _owner(name), frequent.pieces if self._in_pairs else _LINES
+        owner, pieces = _owner(name), frequent.pieces() if self._in_pairs else _LINES
         try:
             for start, portion in _portions(fd):
                 for piece in pieces(portion):
