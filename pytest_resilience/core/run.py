@@ -148,7 +148,9 @@ class Run:
             row = self._row(key)
             known = self._selections[row]
             if known is None:
-                self._selected.append(key)
+                # One copy of a key is enough.
+                before = self.inherited.get(key)
+                self._selected.append(key if before is None else before.key)
                 self._selections[row] = selection
             elif known != selection:
                 fate, digest = known

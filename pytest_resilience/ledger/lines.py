@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from json import JSONDecoder
 from json.encoder import encode_basestring_ascii as _quote
+from sys import intern
 from typing import NamedTuple, NoReturn, get_args
 from zlib import crc32
 
@@ -281,10 +282,11 @@ def _test_inherited(members: Members) -> Fact:
     return TestInherited(
         key=a_key(members, "id"),
         outcome=an_outcome(members),
-        run=a_word(members, "run"),
+        # Nearly all come from the same few runs and files.
+        run=intern(a_word(members, "run")),
         attempts=a_count(members, "n", 1),
         seconds=a_number(members, "d", 0.0),
-        digest=a_word(members, "dg", ""),
+        digest=intern(a_word(members, "dg", "")),
         deaths=a_count(members, "de", 0),
     )
 
