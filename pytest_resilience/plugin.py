@@ -240,6 +240,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.crashes import Crashes
     from pytest_resilience.hooks.deferred import Alone
     from pytest_resilience.hooks.ends import Ends
+    from pytest_resilience.hooks.interrupts import Grace, Interrupts
     from pytest_resilience.hooks.owner import Owner
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.redistribution import Redistribution
@@ -248,7 +249,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.selection import Orders, Selection
     from pytest_resilience.hooks.serial import Serial
     from pytest_resilience.hooks.session import Session
-    from pytest_resilience.hooks.signals import Signals
+    from pytest_resilience.hooks.signals import InThisProcess, Signals
     from pytest_resilience.hooks.stacks import OfSession
     from pytest_resilience.hooks.terminal import Terminal
     from pytest_resilience.hooks.workers import Workers
@@ -261,16 +262,22 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     register(terminal, "resilience-terminal")
     register(Session(owner, terminal), "resilience-session")
     register(Repeated(config, shows_tracebacks=settings["retry.tracebacks"]), "resilience-repeated")
-    register(Signals(is_worker=False), "resilience-signals")
     if _is_distributed(config):
         activity = Activity()
         register(activity, "resilience-activity")
         workers, redistribution = Workers(owner, terminal), Redistribution(owner, terminal)
         register(workers, "resilience-workers")
         register(redistribution, "resilience-redistribution")
-        register(Ends(owner, terminal, workers.take_collected), "resilience-ends")
+        grace = Grace(config, settings["stop.grace"])
+        register(Ends(owner, terminal, grace, workers.take_collected), "resilience-ends")
         register(Crashes(owner, terminal, workers, redistribution, activity), "resilience-crashes")
+        interrupts = Interrupts(owner, terminal, grace)
+        register(interrupts, "resilience-interrupts")
+        register(Signals(interrupts, and_interrupts=True), "resilience-signals")
         return
+    in_this_process = InThisProcess(settings["stop.grace"])
+    register(in_this_process, "resilience-interrupts")
+    register(Signals(in_this_process), "resilience-signals")
     register(OfSession(owner), "resilience-stacks")
     serial = Serial(owner, terminal)
     policies = Policies(config, settings, serial.refuse)
@@ -316,7 +323,7 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.rivals import Rivals, loaded
     from pytest_resilience.hooks.selection import Orders, Selection
-    from pytest_resilience.hooks.signals import Signals
+    from pytest_resilience.hooks.signals import OnWorker, Signals
     from pytest_resilience.hooks.worker import Worker
     from pytest_resilience.ledger.machine import Process
     from pytest_resilience.settings.resolved import Settings
@@ -334,7 +341,9 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     last_words = LastWords(config)
     register(last_words, "resilience-last-words")
     register(Outermost(last_words), "resilience-outermost")
-    register(Signals(is_worker=True), "resilience-signals")
+    on_worker = OnWorker(last_words)
+    register(on_worker, "resilience-interrupts")
+    register(Signals(on_worker), "resilience-signals")
     register(policies, "resilience-policies")
     register(selection, "resilience-selection")
     may_differ = bool(settings.overrides or settings.above) and not settings.retries_off

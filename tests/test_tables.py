@@ -62,7 +62,10 @@ def complaint(of_table: dict[str, object]) -> str:
             {"retry": {"max_delay": 2}},
             "unknown key 'max_delay' in [tool.resilience.retry]; did you mean 'max-delay'?",
         ),
-        ({"stop": {"xyz": 2}}, "unknown key 'xyz' in [tool.resilience.stop]; known are after, same-error"),
+        (
+            {"stop": {"xyz": 2}},
+            "unknown key 'xyz' in [tool.resilience.stop]; known are after, same-error, grace",
+        ),
         ({"retry": 3}, "retry = 3 in [tool.resilience]: expected a table"),
         ({"retry": [{"retries": 3}]}, "retry = [{'retries': 3}] in [tool.resilience]: expected a table"),
     ],

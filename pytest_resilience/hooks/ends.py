@@ -11,6 +11,7 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import DecisionTaken, WorkerDown
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.hooks import xdist_ends, xdist_internals
+from pytest_resilience.hooks.interrupts import Grace
 from pytest_resilience.hooks.last_words import FAREWELL, LAST_WORDS
 from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
 from pytest_resilience.hooks.session import stop_reason, stop_workers
@@ -29,10 +30,11 @@ class Ends:
     """
 
     def __init__(
-        self, owner: Owner, terminal: Terminal, collected: Callable[[Any, Sequence[str]], None]
+        self, owner: Owner, terminal: Terminal, grace: Grace, collected: Callable[[Any, Sequence[str]], None]
     ) -> None:
         self._owner = owner
         self._terminal = terminal
+        self._grace = grace
         self._take_collected = collected
         self._is_set_up = False
         self._is_over = False
@@ -54,7 +56,7 @@ class Ends:
             self._is_set_up = True
             with self._owner.guarded():
                 xdist_ends.hear_breakdowns(config, self._broke_down)
-                xdist_ends.replace_none_when_stopping(config, lambda one: one in self._excused)
+                xdist_ends.replace_none_when_stopping(config, self._is_excused)
                 xdist_ends.hear_late_collections(config, self._take_collected)
         xdist_internals.hear(node, config, LAST_WORDS, self._heard)
         xdist_ends.hear_at_once(node, FAREWELL, self._bids_farewell)
@@ -71,6 +73,8 @@ class Ends:
         self._excused.add(node)
         if self._owner.decision is None:
             self._status = said["status"]
+        if said["is_urgent"]:
+            self._grace.begin()
         self._stop(
             DecisionTaken(code=Code.INTERRUPTED_BY_SIGNAL.code, why=f"{said['why']} ({node.gateway.id})")
         )
@@ -97,13 +101,17 @@ class Ends:
     def _bids_farewell(self, node: Any, values: dict[str, Any]) -> None:
         self._farewells[node] = self._farewells.get(node) or values["error"]
 
+    def _is_excused(self, node: Any) -> bool:
+        """Whether it is known why a worker ends, and that its test is no crash."""
+        return node in self._excused or node in self._grace.overdue
+
     # -- what they do not say -------------------------------------------------------------------------------------
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         if error is None:
             self._finished.add(node)
-        if error is None or node in self._excused:
+        if error is None or self._is_excused(node):
             return
         why = _how_it_died(node) if xdist_ends.is_cut_off(node) else _with_error(node, str(error))
         (self._lost if node in self._collected else self._stillborn)[node] = why
@@ -132,7 +140,7 @@ class Ends:
 
     @pytest.hookimpl(trylast=True)
     def pytest_keyboard_interrupt(self) -> None:
-        if self._excused and self._owner.decision is not None:
+        if self._owner.decision is not None:
             self._terminal.say_why_interrupted(stop_reason(self._owner.decision))
 
     @property
@@ -161,7 +169,7 @@ class Ends:
         if self._stillborn and not (owner.is_selected and decision == self._why_none_began):
             owner.warn(Code.WORKER_START_FAILED, f"{_told(self._stillborn)}, before it had collected")
         failed = dict(self._lost)
-        for node in self._finished - self._excused:
+        for node in self._finished - self._excused - self._grace.overdue:
             error = self._farewells.get(node)
             if error:
                 failed[node] = _with_error(node, error)
@@ -169,6 +177,7 @@ class Ends:
                 failed[node] = _how_it_died(node)
         if not failed:
             return
+        self._is_marred = True
         for node, why in failed.items():
             owner.write(WorkerDown(worker=str(node.gateway.id), why=why))
         owner.warn(
@@ -176,7 +185,6 @@ class Ends:
             f"{_told(failed)}, outside of its tests. Their outcomes stand; what it had to tear down or to write at its "
             "end may be missing",
         )
-        self._is_marred = True
 
     def _status_after(self, status: int) -> int:
         if self._status is not None:

@@ -35,12 +35,20 @@ class LastWords:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        if self._why:
-            return
-        self._why = why_interrupted(excinfo)
-        status = getattr(excinfo.value, "returncode", None)
-        said = {"why": self._why, "status": None if status is None else int(status)}
-        xdist_internals.send_values(self._config, LAST_WORDS, text=json.dumps(said))
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            self._say(why_interrupted(excinfo), status=excinfo.value.returncode)
+        else:
+            self.interrupted(why_interrupted(excinfo))
+
+    def interrupted(self, why: str) -> None:
+        """A signal came, and it is to be over soon."""
+        self._say(why, is_urgent=True)
+
+    def _say(self, why: str, *, status: int | None = None, is_urgent: bool = False) -> None:
+        if not self._why:
+            self._why = why
+            said = {"why": why, "status": None if status is None else int(status), "is_urgent": is_urgent}
+            xdist_internals.send_values(self._config, LAST_WORDS, text=json.dumps(said))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: object) -> None:

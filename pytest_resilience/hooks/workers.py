@@ -21,13 +21,11 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.selection import Collected, Orders
-from pytest_resilience.hooks.session import stop_reason, stop_workers
+from pytest_resilience.hooks.session import stop_workers
 from pytest_resilience.hooks.subtests import is_subtest
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.reading import facts_of
-
-SECONDS_TO_END = 3.0
 
 
 class Workers:
@@ -252,19 +250,6 @@ class Workers:
         if owner.decision is None and owner.run.having(Outcome.NOT_RUN):
             why = xdist_internals.restart_limit(owner.config) or "xdist gave them to no worker"
             owner.decide(DecisionTaken(code=Code.WORKER_RESTART_LIMIT.code, why=why))
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        """After a signal workers end after the test that they run, or are ended; their segments tell of it."""
-        decision = self._owner.decision
-        if decision is None:
-            return
-        if decision.code != Code.INTERRUPTED_BY_SIGNAL.code:
-            self._terminal.say_why_interrupted(stop_reason(decision))
-        else:
-            # In this order: a second interrupt may come in between, and must not find the long wait.
-            xdist_internals.end_workers_within(self._owner.config, SECONDS_TO_END)
-            stop_workers(self._owner, decision)
 
 
 def how_it_died(status: int | None) -> str:

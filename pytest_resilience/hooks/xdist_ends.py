@@ -72,3 +72,24 @@ def hear_at_once(node: Any, name: str, heard: Callable[[Any, dict[str, Any]], No
 def is_cut_off(node: Any) -> bool:
     """Whether the connection to a worker broke, as it does when the process dies."""
     return getattr(node.gateway, "_error", None) is not None
+
+
+def workers(config: pytest.Config) -> list[Any]:
+    """All workers that have not ended, those included that are still starting. Can be asked from any thread."""
+    return list(getattr(dsession(config), "_active_nodes", ()))
+
+
+def kill(node: Any) -> None:
+    """Kill the process of a worker, or what leads to it on another machine. Its end then comes as that of one that died."""
+    with suppress(Exception):
+        node.gateway._io.kill()
+
+
+def hear_ourselves(config: pytest.Config, name: str, heard: Callable[[str], None]) -> None:
+    """Call `heard` with the text of each event of this name, in the controller's loop."""
+    setattr(dsession(config), f"worker_{name}", lambda text: heard(text))
+
+
+def tell_ourselves(config: pytest.Config, name: str, text: str) -> None:
+    """Put an event for `hear_ourselves` into the queue of the controller's loop."""
+    dsession(config).queue.put((name, {"text": text}))

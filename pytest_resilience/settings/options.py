@@ -234,6 +234,12 @@ OPTIONS = (
         metavar="N",
     ),
     Option(
+        key="stop.grace",
+        parse=values.seconds,
+        default=3.0,
+        help="how long tests in flight may go on after a signal that ends the session, in seconds",
+    ),
+    Option(
         key="worker.supervise",
         parse=values.switch,
         default=False,

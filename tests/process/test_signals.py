@@ -33,6 +33,10 @@ def test(n):
         here.wait("go")
 """
 
+# As long as the tests in flight may go on: here they never end by themselves, or all that they are allowed is enough.
+SHORT = {"pyproject.toml": "[tool.resilience.stop]\ngrace = 0.3\n"}
+LONG = {"pyproject.toml": "[tool.resilience.stop]\ngrace = 60\n"}
+
 distributed = pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="needs xdist")
 WORKERS = [pytest.param(0, id="serial"), pytest.param(2, id="xdist", marks=distributed)]
 
@@ -50,7 +54,7 @@ def test_a_signal_ends_a_session_in_order(
     batch: "Batch", number: signal.Signals, to_group: bool, workers: int
 ) -> None:
     arguments = ("-n", str(workers)) if workers else ()
-    batch.write({"test_a.py": SUITE})
+    batch.write({"test_a.py": SUITE, **SHORT})
     session = batch.start(*arguments)
     session.wait_for(*waiting(workers))
     (session.send_group if to_group else session.send)(number)
@@ -72,6 +76,131 @@ def test_a_signal_ends_a_session_in_order(
     assert batch.begun().total() == 8
 
 
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        pytest.param(signal.SIGTERM, 0, id="SIGTERM-serial"),
+        pytest.param(signal.SIGTERM, 2, id="SIGTERM-xdist", marks=distributed),
+        pytest.param(signal.SIGINT, 2, id="SIGINT-xdist", marks=distributed),
+    ],
+)
+def test_what_finishes_after_a_signal_counts(batch: "Batch", number: signal.Signals, workers: int) -> None:
+    """Tests in flight may end, their fixtures too; the ledger, the summary and pytest itself know of them."""
+    text = SUITE.replace("(n)", "(n, request, slow)").replace(
+        'here.wait("go")', "while not request.session.shouldstop: time.sleep(0.005)"
+    )
+    fixture = "\n@pytest.fixture(scope='session')\ndef slow():\n    yield\n    here.mark('torn down')\n"
+    batch.write({"test_a.py": text.replace("import here, ", "import here, time, ") + fixture, **LONG})
+    session = batch.start(*(("-n", str(workers)) if workers else ()))
+    session.wait_for(*waiting(workers))
+    session.send(number)
+    said = session.ended()
+    passed = 4 + max(workers, 1)
+    assert said.status == 2, said.text
+    assert said.outcomes == {"total": TOTAL, "passed": passed, "not_run": TOTAL - passed}, said.text
+    assert f"{passed} passed" in said.text.splitlines()[-1]
+    assert list(batch.last.outcomes.values()).count(Outcome.PASSED) == passed
+    assert number.name in said.line("NOTRUN")
+    assert batch.has_mark("torn down")
+
+
+@distributed
+def test_workers_that_hang_do_not_keep_a_session_from_ending(batch: "Batch") -> None:
+    """One of them cannot even run a handler: its test is in C and holds the lock of the interpreter."""
+    text = """
+import ctypes, here, pytest, time
+
+@pytest.mark.parametrize("n", range(4))
+def test(n):
+    if here.mark("sleeps"):
+        time.sleep(1000)
+    here.mark("holds")
+    ctypes.PyDLL(None).pause()
+"""
+    batch.write({"test_a.py": text, **SHORT})
+    session = batch.start("-n", "2")
+    session.wait_for("sleeps", "holds")
+    session.send(signal.SIGTERM)
+    said = session.ended()
+    assert (said.status, said.outcomes) == (2, {"total": 4, "interrupted": 2, "not_run": 2}), said.text
+    assert said.line("RESUME")
+    assert "crashed" not in said.text
+    assert batch.last.folder.writers_alive() == []
+
+
+@distributed
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        ("SIGINT", ""),
+        ("SIGINT", "fixture"),
+        ("SIGINT", "sessionfinish"),
+        ("SIGINT", "unconfigure"),
+        ("SIGTERM", ""),
+        ("SIGTERM", "fixture"),
+    ],
+)
+def test_a_signal_to_one_worker_ends_the_run_in_order(batch: "Batch", name: str, again: str) -> None:
+    """A second SIGINT may come while it ends, wherever it is by then; a second SIGTERM kills it, as it kills any process."""
+    conftest = f"""
+import here, os, pytest, signal
+
+def send(where):
+    if where == "{again}" and here.is_there(os.environ.get("PYTEST_XDIST_WORKER", "?")):
+        os.kill(os.getpid(), signal.{name})
+
+@pytest.fixture
+def fixture():
+    yield
+    send("fixture")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(): send("sessionfinish")
+def pytest_unconfigure(): send("unconfigure")
+"""
+    text = f"""
+import here, os, pytest, signal, time
+
+@pytest.mark.parametrize("n", range(12))
+def test(n, fixture, request):
+    if n == 1:
+        here.mark(os.environ["PYTEST_XDIST_WORKER"])
+        os.kill(os.getpid(), signal.{name})
+    while n and not request.session.shouldstop:
+        time.sleep(0.005)
+"""
+    batch.write({"conftest.py": conftest, "test_a.py": text, **LONG})
+    said = batch.run("-n", "2")
+    assert said.status == 2, said.text
+    counts = said.outcomes
+    assert counts["total"] == 12 == sum(counts.values()) / 2
+    assert name in said.line("NOTRUN") or "KeyboardInterrupt (gw" in said.line("NOTRUN"), said.text
+    outcome = batch.last.outcomes["test_a.py::test[1]"]
+    has_finished = name == "SIGTERM" and again != "fixture"
+    assert outcome is (Outcome.PASSED if has_finished else Outcome.INTERRUPTED)
+    assert "crashed" not in said.text
+    assert "INTERNALERROR" not in said.text
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_a_second_sigterm_kills(batch: "Batch", workers: int) -> None:
+    text = SUITE.replace("(n)", "(n, request)").replace(
+        'here.wait("go")',
+        "while not request.session.shouldstop: time.sleep(0.005)\n        here.mark(f'stops-{number}'); here.wait('go')",
+    )
+    batch.write({"test_a.py": text.replace("import here, ", "import here, time, "), **LONG})
+    session = batch.start(*(("-n", str(workers)) if workers else ()))
+    session.wait_for(*waiting(workers))
+    session.send(signal.SIGTERM)
+    session.wait_for(*(mark.replace("waits", "stops") for mark in waiting(workers)))
+    session.send(signal.SIGTERM)
+    assert session.ended().status == -signal.SIGTERM
+    outcomes = list(batch.last.outcomes.values())
+    assert outcomes.count(Outcome.PASSED) == 4
+    assert len(outcomes) == TOTAL
+    batch.mark("go")
+
+
 @pytest.mark.parametrize("workers", WORKERS)
 def test_a_second_interrupt_ends_a_session_at_once(batch: "Batch", workers: int) -> None:
     """Whatever is being torn down; what was learnt is in the ledger all the same."""
@@ -88,7 +217,7 @@ def slow():
     here.wait("go")
 """
     arguments = ("-n", str(workers)) if workers else ()
-    batch.write({"test_a.py": SUITE, "conftest.py": conftest})
+    batch.write({"test_a.py": SUITE, "conftest.py": conftest, **SHORT})
     session = batch.start(*arguments)
     session.wait_for(*waiting(workers))
     session.send(signal.SIGINT)
@@ -114,7 +243,7 @@ def slow():
 def test_a_terminal_that_is_closed_ends_a_session_in_order(batch: "Batch", workers: int) -> None:
     """It takes nothing more to print, and both the shell and the kernel tell it; no test becomes a suspect."""
     arguments = ("-n", str(workers)) if workers else ()
-    batch.write({"test_a.py": SUITE})
+    batch.write({"test_a.py": SUITE, **SHORT})
     terminal, inside = pty.openpty()
     session = batch.start(*arguments, terminal=inside)
     session.wait_for(*waiting(workers))
