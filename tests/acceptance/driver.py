@@ -27,6 +27,7 @@ from pytest_resilience.history import Past, load
 from pytest_resilience.ledger.reading import facts_of
 from pytest_resilience.ledger.runs import Store
 
+from .. import bytecode
 from ..process.sessions import Said
 from .suite import Line, Moment, Suite, all_kinds
 
@@ -48,9 +49,6 @@ LEAKY = "AssertionError: no teardown"
 PYTESTS_OWN = ("\nKeyboardInterrupt\n", "\nInterrupted: SIG")
 # And xdist with an error of its own when a worker does not tell that it was interrupted.
 XDISTS_OWN = "worker_workerfinished\nINTERNALERROR>     assert not crashitem"
-
-# For all sessions, and nobody else: what a kill leaves there of a file is not for other runs.
-_BYTECODE = tempfile.TemporaryDirectory(prefix="bytecode-")
 
 # Whoever starts us may have Ctrl-C ignored, and that is inherited; a user's terminal does not do so.
 _SHELL = """
@@ -107,10 +105,12 @@ Launch = Callable[[str, Path, dict[str, str], BinaryIO], Process]
 
 def launched(command: str, folder: Path, environment: dict[str, str], output: BinaryIO) -> Process:
     """Run a command by a shell."""
+    # Nothing that is imported ever changes here, so byte code of the suite may be kept too.
+    compiled = {**bytecode.environment(), "PYTHONDONTWRITEBYTECODE": ""}
     return subprocess.Popen(
         [sys.executable, "-ISc", _SHELL, command],
         cwd=folder,
-        env=environment,
+        env=environment | compiled,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -129,6 +129,7 @@ class Session:
         workers: int = 0,
         *,
         step: str = "",
+        is_slow: bool = False,
         launch: Launch = launched,
     ) -> None:
         self.command = command
@@ -143,11 +144,10 @@ class Session:
         ours = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": _BYTECODE.name,
             "COLUMNS": "200",
             "WITNESS_SESSION": str(number),
             **({"WITNESS_STEP": step} if step else {}),
+            **({"WITNESS_SLOW": "1"} if is_slow else {}),
         }
         with self._output.open("wb") as output:
             self._process = launch(command, suite.root, inherited | ours, output)
@@ -339,18 +339,24 @@ class Chain:
     wrong: list[str] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)
 
-    def start(self, command: str, *moments: Moment, step: str = "") -> Session:
-        """Start a session, which waits at these moments, see `Kill`, or kills itself, see `steps`."""
+    def start(self, command: str, *moments: Moment, step: str = "", is_slow: bool = False) -> Session:
+        """Start a session, which waits at these moments, see `Kill`, or kills itself, see `steps`.
+
+        In a slow one tests take some time, so that a kill finds something in flight.
+        """
         number = len(self.sessions) + 1
         if moments:
             self.suite.hold(number, *moments)
-        session = Session(self.suite, command, number, self.workers, step=step, launch=self.launch)
+        session = Session(
+            self.suite, command, number, self.workers, step=step, is_slow=is_slow, launch=self.launch
+        )
         self.sessions.append(session)
         return self.sessions[-1]
 
     def run(self, command: str, kill: Kill | None = None, *, step: str = "") -> Said:
         """Run a session to its end, which may be the kill."""
-        session = self.start(command, *(kill.moments if kill is not None else ()), step=step)
+        moments = kill.moments if kill is not None else ()
+        session = self.start(command, *moments, step=step, is_slow=kill is not None)
         if kill is not None:
             session.kill(kill)
         said = session.ended()

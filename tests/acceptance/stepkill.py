@@ -5,6 +5,7 @@ Sessions are forks of one process that has imported pytest already. By hand, fro
 """
 
 import argparse
+import gc
 import os
 import random
 import shlex
@@ -22,6 +23,7 @@ from typing import BinaryIO
 
 import pytest
 
+from .. import bytecode
 from .driver import BEGIN, RESUME, Chain, Expected, Figures, resume_to_the_end, typed_next, uninterrupted
 from .steps import WRITE
 from .suite import Suite, few
@@ -84,6 +86,8 @@ def warm_up(folder: Path) -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     with redirect_stdout(StringIO()):
         pytest.main(["--capture=sys", f"--rootdir={folder}", f"-c{folder}/pytest.ini", str(folder)])
+    # Each session looks through its garbage twice, and need not look at what all of them inherit.
+    gc.freeze()
 
 
 def steps_of(chain: Chain, who: str = "") -> list[str]:
@@ -152,6 +156,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="else one by chance")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}, share {chosen.share}", flush=True)
+    if chosen.n:
+        # Workers are no forks.
+        os.environ.update(bytecode.environment())
     folder = Path(tempfile.mkdtemp(prefix="step-kill-"))
     total, wrong = Figures(), 0
     first, _, shares = chosen.share.partition("/")

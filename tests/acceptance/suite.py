@@ -141,8 +141,9 @@ def pytest_runtest_logfinish(nodeid):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item):
     note("call", plain(item.nodeid))
-    # From 0 to 15 ms, always the same for the same test, so that kills find something in flight.
-    "WITNESS_STEP" in os.environ or time.sleep(zlib.crc32(item.name.encode("utf-8", "replace")) % 16 / 1000)
+    # From 0 to 15 ms, always the same for the same test, so that a kill finds something in flight.
+    if "WITNESS_SLOW" in os.environ:
+        time.sleep(zlib.crc32(item.name.encode("utf-8", "replace")) % 16 / 1000)
 """
 
 _FEW = {

@@ -5,21 +5,26 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from textwrap import dedent
 from typing import Any
 
 import pytest
 
-# Imported here so that inner runs, which forget what they imported, all meet the same modules.
+import pytest_resilience
 from pytest_resilience.core.facts import AttemptStarted, Fact
 from pytest_resilience.history import Past, load
-from pytest_resilience.hooks import attempts as attempts
-from pytest_resilience.hooks import signals as signals
-from pytest_resilience.hooks import terminal as terminal
 from pytest_resilience.ledger.disk import Disk
 from pytest_resilience.ledger.reading import facts_of
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store
+
+from .. import bytecode
+
+# Inner runs forget what they imported: so all of them meet the same modules, and none takes the time to make them anew.
+for _module in walk_packages(pytest_resilience.__path__, f"{pytest_resilience.__name__}."):
+    import_module(_module.name)
 
 # What the suites may import: `step` notes that something happened, and says how often it has by now.
 _STEPS = '''
@@ -135,12 +140,17 @@ class Batch:
 
     def run_apart(self, *args: str | Path) -> Result:
         """A run in a process of its own, with the plugin merely installed."""
-        command = (sys.executable, "-m", "pytest", "-p", "no:asyncio", *args)
-        return self._outcome(self.pytester.run(*command, timeout=60))
+        return self._run_apart(sys.executable, "-m", "pytest", "-p", "no:asyncio", *args)
 
     def type(self, command: str) -> Result:
         """What a command does that is typed into a shell, in the folder that is the current one."""
-        return self._outcome(self.pytester.run("sh", "-c", command, timeout=60))
+        return self._run_apart("sh", "-c", command)
+
+    def _run_apart(self, *command: str | Path) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in bytecode.environment().items():
+                patch.setenv(name, value)
+            return self._outcome(self.pytester.run(*command, timeout=60))
 
     def _outcome(self, result: pytest.RunResult, record: object = None) -> Result:
         text = "\n".join((*result.outlines, *result.errlines))

@@ -20,6 +20,8 @@ from pytest_resilience.ledger.lines import Record
 from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store
 
+from .. import bytecode
+
 T = TypeVar("T")
 
 # Whoever starts us may have Ctrl-C ignored, and children inherit that; a handler of Python's they do not.
@@ -217,8 +219,7 @@ class Batch:
         start = _START.format(after=after)
         said = self.root / f"said-{len(self._sessions)}.txt"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        # Without byte code: a file that changes twice in a second is read anew.
-        ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        ours = {**bytecode.environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "200"}
         ours["XDG_STATE_HOME"] = str(self.root.with_name("state"))
         with said.open("wb") as output:
             process = subprocess.Popen(
