@@ -104,11 +104,16 @@ class Owner:
         return resuming.run_key(self.config)
 
     @property
-    def name_of_older_run(self) -> str:
-        """How to name this run when another began after it, which is what a resume without a name would take."""
-        if self.folder is None or self.stores.newest_id() == self.folder.id:
+    def name_for_resume(self) -> str:
+        """How to name this run where a resume without a name would not take it; empty where it would.
+
+        That is when another began after it, or when its key held a secret and is not in the ledger.
+        """
+        folder = self.folder
+        if folder is None:
             return ""
-        return self.folder.id.partition("-")[2]
+        is_found = self.stores.newest_id() == folder.id and self.run_key in ("", folder.info.run_key)
+        return "" if is_found else folder.id.partition("-")[2]
 
     @property
     def is_rehearsal(self) -> bool:

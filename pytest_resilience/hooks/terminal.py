@@ -247,7 +247,7 @@ class Terminal:
                 parts += [str(config.getoption(option.dest))] if option.metavar else []
         parts += rerunfailures.words(config, typed)
         parts += shards.words(config)
-        name = self._owner.name_of_older_run
+        name = self._owner.name_for_resume
         if not name and typed & set(_RUN_KEY):
             parts += [min(typed & set(_RUN_KEY), key=len), self._owner.run_key]
         parts.append(f"--resume-failed={name}" if name else "--resume-failed")

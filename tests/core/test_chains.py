@@ -197,10 +197,14 @@ class Oracle:
     def __init__(self) -> None:
         self.memory: dict[str, Memory] = {}
 
-    def open_what_changed(self, content: dict[str, str]) -> None:
-        """A session looks at the files: what is good with others is not good any more."""
+    def open_what_changed(self, content: dict[str, str], stale: Stale) -> None:
+        """A session looks at the files: what is good with others is not good any more, unless it does not mind.
+
+        Of a file that is not there nobody can say that it only changed.
+        """
         for one, memory in self.memory.items():
-            if memory.good_with and memory.good_with != content.get(one.split("::")[0]):
+            today = content.get(one.split("::")[0], "")
+            if memory.good_with and memory.good_with != today and (stale == "run" or not today):
                 self.memory[one] = Memory(is_sure=memory.is_sure)
 
     def due(self, key: str, names: Collection[str]) -> str:
@@ -255,6 +259,7 @@ BEHAVIOURS: list[Behaviour] = [
     "kills",
     "ends its worker",
 ]
+STALE: st.SearchStrategy[Stale] = st.sampled_from(["run", "carry", "warn"])
 CUT = st.builds(
     Cut,
     after=st.integers(-1, 15),
@@ -315,17 +320,18 @@ class World(RuleBasedStateMachine):
 
     # -- the sessions
 
-    @rule(cut=st.none() | CUT)
-    def run_all(self, cut: Cut | None) -> None:
-        self.session(cut)
+    @rule(cut=st.none() | CUT, stale=STALE)
+    def run_all(self, cut: Cut | None, stale: Stale) -> None:
+        self.session(cut, stale=stale)
 
-    @rule(cut=st.none() | CUT, files=st.sets(st.sampled_from(FILES), min_size=1))
-    def run_files(self, cut: Cut | None, files: set[str]) -> None:
-        self.session(cut, files=files)
+    @rule(cut=st.none() | CUT, files=st.sets(st.sampled_from(FILES), min_size=1), stale=STALE)
+    def run_files(self, cut: Cut | None, files: set[str], stale: Stale) -> None:
+        self.session(cut, files=files, stale=stale)
 
-    @rule(cut=st.none() | CUT, names=st.sets(st.sampled_from(NAMES)))
-    def run_without_some(self, cut: Cut | None, names: set[str]) -> None:
-        self.session(cut, deselected={f"{file}::{name}" for file in FILES for name in names})
+    @rule(cut=st.none() | CUT, names=st.sets(st.sampled_from(NAMES)), stale=STALE)
+    def run_without_some(self, cut: Cut | None, names: set[str], stale: Stale) -> None:
+        deselected = {f"{file}::{name}" for file in FILES for name in names}
+        self.session(cut, deselected=deselected, stale=stale)
 
     @rule(cut=st.none() | CUT, file=st.sampled_from(FILES), name=st.sampled_from([*NAMES, "p"]))
     def name_one(self, cut: Cut | None, file: str, name: str) -> None:
@@ -344,6 +350,7 @@ class World(RuleBasedStateMachine):
         files: Collection[str] = FILES,
         deselected: Collection[str] = (),
         named: Collection[str] = (),
+        stale: Stale = "run",
     ) -> None:
         content, oracle, chain = self.content(), self.oracle, self.chain
         suite = chain.suite = self.suite()
@@ -355,11 +362,11 @@ class World(RuleBasedStateMachine):
             for key in collected
             if key not in deselected and (not named or key in named or key.split("[")[0] in named)
         ]
-        oracle.open_what_changed(content)
+        oracle.open_what_changed(content, stale)
         due = {key: oracle.due(key, named) for key in selected}
         sure = {key for key, memory in oracle.memory.items() if memory.is_sure}
 
-        made = chain.session(cut, only=selected, named=named, files=files)
+        made = chain.session(cut, only=selected, named=named, files=files, stale=stale)
         chain.check(made)
 
         # What is carried over, what is held back: exactly what is due, or more runs where records were lost.

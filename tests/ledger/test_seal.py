@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -16,6 +16,7 @@ from pytest_resilience.core.facts import (
     AttemptStarted,
     Fact,
     Fate,
+    FileCollected,
     RunEnded,
     SegmentOpened,
     SelectionDone,
@@ -24,9 +25,10 @@ from pytest_resilience.core.facts import (
     TestsSelected,
 )
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.core.resume import plan
-from pytest_resilience.history import load
+from pytest_resilience.core.whole import by_file, collection_digest
+from pytest_resilience.history import load, plan_from
 from pytest_resilience.ledger import machine
+from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.lines import BadLine, decode, encode, encode_all
 from pytest_resilience.ledger.reading import CARRY, TESTS, facts_of, read
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
@@ -247,8 +249,10 @@ FATES: dict[str, Fate] = {"carried": "carried", "held": "held", "gone": "gone"}
 Files = dict[str, list[bytes]]
 
 
-def files_of(suite: dict[str, str], *, copies: int, ended: bool, seal: Seal | None) -> Files:
-    """The files of a run in which each test does what `suite` says."""
+def files_of(
+    suite: dict[str, str], whole: Collection[str], *, copies: int, ended: bool, seal: Seal | None
+) -> Files:
+    """The files of a run in which each test does what `suite` says; the `whole` files were collected as such."""
     inherited = [
         TestInherited(key=key, outcome=Outcome.PASSED if does == "carried" else Outcome.NOT_RUN, run="r")
         for key, does in suite.items()
@@ -257,6 +261,10 @@ def files_of(suite: dict[str, str], *, copies: int, ended: bool, seal: Seal | No
     carried = [one._replace(digest="d") for one in inherited]
     selection: list[Fact] = [
         TestsSelected(keys=(key,), fate=FATES.get(does, "run"), digest="d") for key, does in suite.items()
+    ]
+    files = by_file(key for key, does in suite.items() if does != "gone")
+    selection += [
+        FileCollected(file=file, digest=collection_digest("how", "d", files.get(file, ()))) for file in whole
     ]
     selection.append(SelectionDone(total=sum(does != "gone" for does in suite.values()), copies=copies))
     facts: dict[str, list[Fact]] = {CARRY: [*carried], TESTS: selection}
@@ -282,15 +290,23 @@ def _writer(name: str) -> str:
     return name.removeprefix("seg-").removesuffix(".jsonl")
 
 
-def carried_by(files: Files, seal: Seal | None) -> frozenset[str]:
-    """What a resume of the run with these files would not run."""
+class Unchanged(Contents):
+    """Files that are what they were."""
+
+    def digest(self, file: str) -> str:
+        return "d"
+
+
+def skipped_by(files: Files, seal: Seal | None) -> frozenset[str]:
+    """What a resume of the run with these files would not run, or not even import: tests and files."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         (path / "run.json").write_text(info().to_json(seal))
         for file, lines in files.items():
             (path / file).write_bytes(b"".join(lines))
         past = load(RunFolder(path, info(), seal=seal))
-        return plan(RUN, past.knowledge, lambda key: "d").carried
+        made = plan_from(past, Unchanged(path), how="how", may_skip=True)
+        return made.carried | made.unimported
 
 
 def forged(line: bytes) -> Iterator[bytes]:
@@ -303,24 +319,27 @@ def forged(line: bytes) -> Iterator[bytes]:
     yield resealed(body.replace(b'"copies":2', b'"copies":1'))
 
 
+KEYS = ["f::a", "f::b", "g::a", "g::b", "g::c"]
 SUITES = st.dictionaries(
-    st.sampled_from(["a", "b", "c", "d", "e"]),
+    st.sampled_from(KEYS),
     st.sampled_from([*ENDS, *FATES, "stale", "waits"]),
     min_size=1,
 )
+WHOLE = st.sets(st.sampled_from(["f", "g"]))
 
 
 @pytest.mark.invariant(11)
-@given(SUITES, st.sampled_from([1, 2]), st.booleans(), st.data())
+@given(SUITES, WHOLE, st.sampled_from([1, 2]), st.booleans(), st.data())
 def test_nothing_that_is_done_without_the_key_makes_a_test_count_as_good(
-    suite: dict[str, str], copies: int, ended: bool, data: st.DataObject
+    suite: dict[str, str], whole: set[str], copies: int, ended: bool, data: st.DataObject
 ) -> None:
     """Lines removed, repeated, moved, changed, made up, and taken from another run of the same key."""
-    honest = files_of(suite, copies=copies, ended=ended, seal=SEAL)
+    honest = files_of(suite, whole, copies=copies, ended=ended, seal=SEAL)
     elsewhere = Seal.of(SECRET, new_run_id(1.0, bytes(8)), "nonce")
-    all_good = files_of(dict.fromkeys("abcde", "passes"), copies=1, ended=True, seal=elsewhere)
+    good, both = dict.fromkeys(KEYS, "passes"), ("f", "g")
+    all_good = files_of(good, both, copies=1, ended=True, seal=elsewhere)
     own = [line for lines in honest.values() for line in lines]
-    unsigned = files_of(dict.fromkeys("abcde", "passes"), copies=1, ended=True, seal=None)
+    unsigned = files_of(good, both, copies=1, ended=True, seal=None)
     pool = own + [line for files in (all_good, unsigned) for lines in files.values() for line in lines]
     pool += [false for line in own for false in forged(line)]
     some = st.lists(st.sampled_from(pool), max_size=20)
@@ -329,14 +348,33 @@ def test_nothing_that_is_done_without_the_key_makes_a_test_count_as_good(
         name: [line for line in lines if data.draw(st.booleans())] + data.draw(some)
         for name, lines in before.items()
     }
-    assert carried_by(changed, SEAL) <= carried_by(honest, SEAL)
+    assert skipped_by(changed, SEAL) <= skipped_by(honest, SEAL)
 
 
-@given(SUITES, st.sampled_from([1, 2]), st.booleans())
-def test_a_signed_run_leaves_what_an_unsigned_one_leaves(
-    suite: dict[str, str], copies: int, ended: bool
+@pytest.mark.invariant(11)
+@given(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(["passes", "fails"])), WHOLE, st.data())
+def test_one_line_without_the_key_makes_no_file_count_as_done(
+    suite: dict[str, str], whole: set[str], data: st.DataObject
 ) -> None:
-    signed_files = files_of(suite, copies=copies, ended=ended, seal=SEAL)
-    plain_files = files_of(suite, copies=copies, ended=ended, seal=None)
+    """Damage anywhere makes every file be imported, so what is believed alone decides here."""
+    honest = files_of(suite, whole, copies=1, ended=True, seal=SEAL)
+    strangers = [None, Seal.of(SECRET, new_run_id(1.0, bytes(8)), "nonce"), Seal.of(OTHER, RUN, "nonce")]
+    fact = FileCollected(file=data.draw(st.sampled_from(["f", "g"])), digest="")
+    fact = replace(fact, digest=collection_digest("how", "d", [key for key in suite if key[0] == fact.file]))
+    seal = data.draw(st.sampled_from(strangers))
+    name = data.draw(st.sampled_from([TESTS, CARRY, *(f"seg-{writer}.jsonl" for writer in WRITERS)]))
+    line = encode(fact, writer=_writer(name), seq=len(honest[name]), at=0.0, seal=seal)
+    changed = {**honest, name: [*honest[name], line]}
+    assert skipped_by(changed, SEAL) <= skipped_by(honest, SEAL)
+
+
+@given(SUITES, WHOLE, st.sampled_from([1, 2]), st.booleans())
+def test_a_signed_run_leaves_what_an_unsigned_one_leaves(
+    suite: dict[str, str], whole: set[str], copies: int, ended: bool
+) -> None:
+    signed_files = files_of(suite, whole, copies=copies, ended=ended, seal=SEAL)
+    plain_files = files_of(suite, whole, copies=copies, ended=ended, seal=None)
     good = {key for key, does in suite.items() if does in ("passes", "skips", "flaky", "carried")}
-    assert carried_by(signed_files, SEAL) == carried_by(plain_files, None) == good
+    files = by_file(key for key, does in suite.items() if does != "gone")
+    done = {file for file in whole if good >= set(files.get(file, ()))}
+    assert skipped_by(signed_files, SEAL) == skipped_by(plain_files, None) == good | done

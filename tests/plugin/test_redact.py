@@ -214,6 +214,23 @@ def test_a_choice_with_a_secret_is_not_taken_over(pytester: pytest.Pytester) -> 
     assert run.outcomes == {"passed": 3}
 
 
+def test_a_run_whose_key_holds_a_secret_goes_on_with_no_other_and_is_resumed_by_its_own_name(
+    pytester: pytest.Pytester,
+) -> None:
+    """What would be left of the key may be left of another one too."""
+    batch = Batch(
+        pytester, {"pyproject.toml": TABLE, "test_it.py": "def test_a(): pass\ndef test_b(): assert 0"}
+    )
+    for key in ("cust-77", "cust-78", "***", "cust-77"):
+        run = batch.run("--run-key", key)
+        assert run.outcomes == {"passed": 1, "failed": 1}
+    assert "cust-" not in ledger_of(batch)
+    assert [(info.run_key, info.parent) for info in batch.runs] == [("", ""), ("", ""), ("***", ""), ("", "")]
+    command, _, _ = run.line("RESUME").partition(" - ")
+    assert command == f"pytest --resume-failed={batch.runs[-1].id.partition('-')[2]}"
+    assert batch.run(*command.split()[1:]).outcomes == {"carried_over": 1, "failed": 1}
+
+
 def test_a_secret_test_that_kills_every_run_is_not_held_back(pytester: pytest.Pytester) -> None:
     """Who knows whether it is the one that did."""
     batch = suite(pytester)
