@@ -55,8 +55,12 @@ def change(n):
             while True:
                 file.write(bytes(512))
         here.mark("full")
+    elif 50 < n < 100:
+        here.mark(f"at {n}")
     elif n == 100:
-        here.wait("full")
+        # What a file may still grow within its last block is too little for all of these.
+        for other in ("full", *(f"at {number}" for number in range(51, 100))):
+            here.wait(other)
         ballast.unlink(missing_ok=True)
         here.mark("room")
     elif n > 100:
