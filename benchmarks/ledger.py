@@ -1,11 +1,14 @@
 """What the ledger costs: to write, to keep, to read, and to decide by what a resume does.
 
-``python benchmarks/ledger.py [TESTS]`` makes a run of so many tests (100,000) through the real writer and prints a
-table of CPU times, each the median of several.
+``python benchmarks/ledger.py [TESTS]`` makes a run of so many tests (100,000) through the real writer and prints what
+it costs, with the limits: CPU times, each the median of several, room on the disk, and the most memory that a process
+of its own took to read it. ``python benchmarks/ledger.py --million`` shows reading at its largest: two million records
+of a million tests.
 """
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,10 +29,16 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.history import Past, load, plan_from, to_resume
 from pytest_resilience.ledger.contents import Contents
+from pytest_resilience.ledger.lines import encode
 from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
 from pytest_resilience.ledger.segments import Segment
 
+# Seconds for 100,000 tests, bytes for each, and bytes in all.
+MERGE, DECIDE, KEPT, READ, READ_AT_ALL = 1.5, 2.0, 400, 200, 64 * 1024 * 1024
+# Seconds for a million tests: of their records there are two million.
+MILLION = 20.0
+WRITE = 20.0
 WRITERS = 4
 TESTS_A_FILE = 100
 TIMES = 5
@@ -84,8 +93,8 @@ def facts_of(number: int) -> Iterator[Fact]:
     yield TestFinished(key=key, outcome=outcome, attempts=attempts, seconds=0.012345)
 
 
-def make(place: Path, tests: int, durability: str = "second") -> Made:
-    """A run of so many tests, written by several writers in turn."""
+def begin(place: Path) -> tuple[Store, RunFolder]:
+    """A run of which nothing is known yet."""
     store = Store(place / "ledger")
     began = time.time() - 3600
     info = RunInfo(
@@ -95,7 +104,12 @@ def make(place: Path, tests: int, durability: str = "second") -> Made:
         started=began,
         **asdict(Process.here()),
     )
-    folder = store.create(info)
+    return store, store.create(info)
+
+
+def make(place: Path, tests: int, durability: str = "second") -> Made:
+    """A run of so many tests, written by several writers in turn."""
+    store, folder = begin(place)
     files = [tuple(range(first, min(first + TESTS_A_FILE, tests))) for first in range(0, tests, TESTS_A_FILE)]
     contents = Contents(place)
     for some in files:
@@ -118,7 +132,7 @@ def make(place: Path, tests: int, durability: str = "second") -> Made:
         Segment.create(
             folder.path,
             f"gw{number}",
-            run=info.id,
+            run=folder.id,
             durability=durability,
             trouble=_fail,
             redactor=redactor,
@@ -163,6 +177,70 @@ def decide(made: Made) -> int:
     return len(plan_from(past, Contents(made.rootdir)).outstanding)
 
 
+def make_large(place: Path, tests: int) -> RunFolder:
+    """A run of so many tests that all pass, its lines written in one go."""
+    _, folder = begin(place)
+    firsts = range(0, tests, TESTS_A_FILE)
+    folder.write_selection(
+        (
+            TestsSelected(keys=tuple(map(key_of, range(first, first + TESTS_A_FILE))), digest=f"{first:016x}")
+            for first in firsts
+        ),
+        SelectionDone(total=tests),
+    )
+    for number in range(WRITERS):
+        writer = f"gw{number}.1.0000000{number}"
+        with (folder.path / f"seg-{writer}.jsonl").open("xb") as file:
+            for seq, test in enumerate(range(number, tests, WRITERS)):
+                key, at = key_of(test), 1.8e9 + seq / 100
+                end = TestFinished(key=key, outcome=Outcome.PASSED, seconds=seq / 1e5)
+                file.write(encode(AttemptStarted(key=key, attempt=1), writer=writer, seq=2 * seq, at=at))
+                file.write(encode(end, writer=writer, seq=2 * seq + 1, at=at))
+    folder.release()
+    return folder
+
+
+_READER = """
+import resource, sys, time
+from pathlib import Path
+from pytest_resilience.history import load
+from pytest_resilience.ledger.runs import Store
+
+store = Store(Path(sys.argv[1]))
+folder = store.folder(store.runs()[0].id)
+before = time.process_time()
+past = load(folder)
+seconds = time.process_time() - before
+try:
+    # What getrusage tells begins with the memory of the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    most = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+except OSError:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(most * 1024, seconds, past.damage, past.run.counts().total())
+"""
+
+
+def read_apart(folder: RunFolder, tests: int) -> tuple[float, float]:
+    """The bytes that a process of its own has at most when it reads a run, all of Python included, and its seconds."""
+    store = folder.path.parent.parent
+    child = subprocess.run([sys.executable, "-c", _READER, store], capture_output=True, text=True, check=True)
+    most, seconds, damage, total = child.stdout.split()
+    assert (damage, total) == ("0", str(tests))
+    return float(most), float(seconds)
+
+
+def show(name: str, value: float, unit: str, limit: float) -> None:
+    """A line of the table."""
+    verdict = "met" if value <= limit else "MISSED"
+    print(f"  {name:<8}{value:8.2f} {unit:<16} limit {limit:8.2f}  {verdict}")
+
+
+def show_memory(most: float, tests: int) -> None:
+    """The line of the table that tells what reading takes."""
+    show("memory", most / 1e6, "MB to read", (READ_AT_ALL + READ * tests) / 1e6)
+
+
 def main(tests: int) -> None:
     """Make a run and print what it costs."""
     with tempfile.TemporaryDirectory() as name:
@@ -171,11 +249,26 @@ def main(tests: int) -> None:
         print(
             f"{tests:,} tests, {made.records:,} records, {WRITERS} writers, Python {sys.version.split()[0]}"
         )
-        print(f"  write     {made.microseconds:8.2f} µs a record")
-        print(f"  keep      {made.bytes_a_test:8.1f} bytes a test")
-        print(f"  merge     {median(lambda: merge(made)):8.2f} s")
-        print(f"  decide    {median(lambda: decide(made)):8.2f} s, the merge included")
+        show("write", made.microseconds, "\u00b5s a record", WRITE)
+        show("keep", made.bytes_a_test, "bytes a test", KEPT)
+        show("merge", median(lambda: merge(made)), "s", MERGE * tests / 100_000)
+        show("decide", median(lambda: decide(made)), "s with the merge", DECIDE * tests / 100_000)
+        show_memory(read_apart(made.folder, tests)[0], tests)
+
+
+def main_million() -> None:
+    """Make a run of a million tests and print what reading it costs."""
+    tests = 1_000_000
+    with tempfile.TemporaryDirectory() as name:
+        folder = make_large(Path(name), tests)
+        most, seconds = read_apart(folder, tests)
+        print(f"{tests:,} tests, {2 * tests:,} records, {WRITERS} writers, Python {sys.version.split()[0]}")
+        show("merge", seconds, "s", MILLION)
+        show_memory(most, tests)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1].replace(",", "")) if sys.argv[1:] else 100_000)
+    if sys.argv[1:] == ["--million"]:
+        main_million()
+    else:
+        main(int(sys.argv[1].replace(",", "")) if sys.argv[1:] else 100_000)
