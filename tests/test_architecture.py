@@ -19,11 +19,11 @@ ROOT = Path(pytest_resilience.__file__).parent
 RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
     {
-        "core": "__init__ budget codes errors facts fingerprints globs keys layers outcomes redaction resume "
+        "core": "__init__ budget codes deaths errors facts fingerprints globs keys layers outcomes redaction resume "
         "retry run shares stacks thresholds tolerance vocabularies whole"
     },
     {
-        "ledger": "__init__ contents disk final forks frequent holders lines locks machine members places "
+        "ledger": "__init__ contents disk final forks frequent holders lines locks machine members memory places "
         "reading redaction retention runinfo runs seal segments sizes stacks watched",
         "reports": "__init__ plan stored summary",
     },

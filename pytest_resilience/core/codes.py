@@ -100,6 +100,13 @@ class Code(Enum):
     CONTROLLER_LOST = Problem(
         "RES207", "controller-lost", "warning", "the run has no orderly end in the ledger", ("resume",)
     )
+    WORKER_OUT_OF_MEMORY = Problem(
+        "RES208",
+        "worker-out-of-memory",
+        "error",
+        "the system killed the process because there was no memory left",
+        ("reduce_workers", "rerun_isolated"),
+    )
     WORKER_END_FAILED = Problem(
         "RES209",
         "worker-end-failed",

@@ -44,9 +44,9 @@ class RetryPolicy:
     `only` and `except_` are exception types, or regular expressions that are searched in ``TypeName: message``, of
     the error or any of its causes. `phases` names the phases whose failures are retried; `condition` is asked with
     the error, None when a failure has none. `refresh` is one of SCOPES, or the names of fixtures, to be made anew
-    for another attempt. `reports` says which attempts other plugins get reports of. `crash_retries` is
-    how often another process tries again when one died in an attempt: who asks then is not the process that ran it. `min_passes` is how many attempts have to pass before the test has. `rules` change other
-    fields for some errors.
+    for another attempt. `reports` says which attempts other plugins get reports of. `crash_retries` is how often a test
+    is tried again whose process died; nobody who could decide about it is left in that process. `min_passes` is how
+    many attempts have to pass before the test has. `rules` change other fields for some errors.
     """
 
     retries: int = 0

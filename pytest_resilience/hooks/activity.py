@@ -4,6 +4,7 @@ Events come in the thread that hears a worker, so that this is known while the c
 """
 
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,6 +38,9 @@ class Doing:
     attempt: int = 0
 
 
+# How many earlier tests are kept in mind.
+_MOST_BEFORE = 3
+
 _BY_EVENT: dict[str, What] = {
     "collectionstart": "collecting",
     "collectionfinish": "idle",
@@ -52,7 +56,8 @@ class Activity:
     def __init__(self) -> None:
         self._doing: dict[Any, Doing] = {}
         self._views: dict[Any, View] = {}
-        self._gone: set[Any] = set()
+        self._gone: dict[Any, float] = {}
+        self._before: dict[Any, deque[tuple[str, float]]] = {}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -73,9 +78,19 @@ class Activity:
         since = view.since if phase == "waiting" else view.begun
         return Doing("running", since, doing.nodeid, phase, attempt) if phase else doing
 
+    def lost_at(self, node: Any) -> float:
+        """When a worker was lost; now, if it is not known to be."""
+        return self._gone.get(node) or _clock()
+
+    def before(self, node: Any) -> list[tuple[str, float]]:
+        """The tests that a worker was through with last, by id, and when it was; the last one last."""
+        return list(self._before.get(node, ()))
+
     def _heard(self, node: Any, event: str, values: dict[str, Any]) -> bool:
         """Take an event, in the thread that hears this worker. True for one that is for us alone. Never raises."""
         what = _BY_EVENT.get(event)
+        if event == "logfinish":
+            self._before.setdefault(node, deque(maxlen=_MOST_BEFORE)).append((values["nodeid"], _clock()))
         if what is not None:
             self._doing[node] = Doing(what, _clock(), values.get("nodeid", ""))
         elif event == BOARD:
@@ -86,4 +101,4 @@ class Activity:
         return False
 
     def _lost(self, node: Any) -> None:
-        self._gone.add(node)
+        self._gone[node] = _clock()

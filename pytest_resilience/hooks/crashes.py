@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from pytest_resilience.core.codes import Code, told
+from pytest_resilience.core.codes import Code
+from pytest_resilience.core.deaths import Death
 from pytest_resilience.core.facts import AttemptEnded, TestFinished, WorkerDown
+from pytest_resilience.core.keys import file_of
 from pytest_resilience.core.outcomes import PHASES, Outcome
 from pytest_resilience.core.retry import RetryPolicy
 from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import verdicts, xdist_internals, xdist_repairs
-from pytest_resilience.hooks.activity import Activity, Doing
+from pytest_resilience.hooks.activity import Activity
 from pytest_resilience.hooks.attempt import Course
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.redistribution import Redistribution
@@ -23,6 +25,7 @@ from pytest_resilience.hooks.stacks import stacks_of
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest
 from pytest_resilience.hooks.workers import Workers, how_it_died
+from pytest_resilience.ledger.memory import oom_kills
 
 # Tests replace it; we want the real one.
 _clock = time.monotonic
@@ -56,6 +59,7 @@ class Crashes:
         self._through: dict[Any, int] = {}
         self._oldest: dict[Any, int | None] = {}
         self._spared: set[tuple[Any, int | None]] = set()
+        self._oom_kills = oom_kills()
 
     # -- how a session goes ---------------------------------------------------------------------------------------
 
@@ -107,16 +111,18 @@ class Crashes:
         """Whether pytest is not to hear of it."""
         death = self._death(nodeid, report.node)
         if report.outcome == "failed" and self._is_innocent(death):
-            self._owner.write(WorkerDown(worker=death.writer, why=death.why))
-            why = f"{death.why} with no test in flight. It cost none an attempt: another worker went on"
+            self._owner.write(WorkerDown(worker=death.writer, why=death.told.why))
+            why = f"{death.told.why} with no test in flight. It cost none an attempt: another worker went on"
             self._owner.warn(Code.WORKER_END_FAILED, why)
             return True
-        self._owner.write(WorkerDown(worker=death.writer, why=death.in_short, key=death.key))
+        self._owner.write(
+            WorkerDown(worker=death.writer, why=death.with_calls(death.told.why), key=death.key)
+        )
         course = self._course(death)
         ended, is_tried_again = self._ended(death, course)
         # Before anybody can begin the next attempt.
         self._owner.write(ended)
-        _fill(report, ended, death)
+        _fill(report, death)
         if is_tried_again and report.outcome == "failed":
             self._try_again(death, course, ended, report)
             return True
@@ -136,19 +142,47 @@ class Crashes:
         if waiting is not None:
             oldest = waiting.index
         index = oldest if oldest is not None else self._workers.index_of(nodeid)
+        key = self._workers.key_at(index, nodeid)
         status = xdist_internals.exit_of_worker(node)
+        stacks = self._stacks(node, status)
         return _Death(
             node=node,
             writer=self._workers.writer(node),
-            why=f"{node.gateway.id} {how_it_died(status)}",
-            stacks=self._stacks(node, status),
-            doing=self._activity.of(node),
+            told=self._told(node, nodeid, key, status, stacks),
+            stacks=stacks,
+            has_begun=self._activity.of(node).nodeid == nodeid,
             index=index,
             nodeid=nodeid,
-            key=self._workers.key_at(index, nodeid),
+            key=key,
             waiting=waiting,
             reports=self._reports.of(node) if self._reports is not None else [],
         )
+
+    def _told(self, node: Any, nodeid: str, key: str, status: int | None, stacks: Stacks | None) -> Death:
+        doing, at = self._activity.of(node), self._activity.lost_at(node)
+        is_here = doing.nodeid == nodeid and doing.phase in PHASES
+        file = file_of(key)
+        return Death(
+            worker=str(node.gateway.id),
+            how=how_it_died(status),
+            key=key,
+            is_killed=status == -signal.SIGKILL,
+            is_out_of_memory=status == -signal.SIGKILL and self._ran_out_of_memory(),
+            phase=doing.phase if is_here else "",
+            seconds=max(0.0, at - doing.since) if is_here else None,
+            pid=xdist_internals.pid_of_worker(node),
+            peak=xdist_internals.peak_of_worker(node),
+            before=tuple((name, max(0.0, at - ended)) for name, ended in self._activity.before(node)),
+            is_at_fault=stacks is not None and any(frame.file == file for frame in stacks.frames),
+        )
+
+    def _ran_out_of_memory(self) -> bool:
+        """Whether the system counts one more process that it killed for want of memory than we have told of."""
+        now, before = oom_kills(), self._oom_kills
+        if now is None or before is None or now <= before:
+            return False
+        self._oom_kills = before + 1
+        return True
 
     def _stacks(self, node: Any, status: int | None) -> Stacks | None:
         """What faulthandler wrote when the process died, where it died of something that faulthandler sees."""
@@ -172,7 +206,7 @@ class Crashes:
             return False
         if self._through.get(death.node) == death.index:
             return True
-        if death.doing.nodeid == death.nodeid or not self._is_spared(death):
+        if death.has_begun or not self._is_spared(death):
             return False
         return self._redistribution.gives_back(death.node, death.index)
 
@@ -205,9 +239,10 @@ class Crashes:
             key=death.key,
             attempt=course.number,
             outcome=Outcome.CRASHED,
-            phase=death.phase,
-            code=Code.WORKER_CRASHED.code,
-            message=f"worker {death.in_short}",
+            phase=death.told.phase,
+            seconds=round(death.told.seconds or 0.0, 6),
+            code=death.told.code.code,
+            message=death.with_calls(death.told.message),
             limit=max(most, death.waiting.ended.limit if death.waiting is not None else 1),
             again=refusal or f"crash {death.crashes} of {allowed + 1}",
         )
@@ -262,31 +297,24 @@ class Crashes:
 class _Death:
     """A worker died, and xdist blames a test: the test at `index`, None for one that nobody knows.
 
-    `doing` is what the worker did last, and `waiting` that test if it was waiting for another attempt, or in one. `reports` are those of phases that it was
-    through with.
+    `has_begun` says that the worker had told so, and `waiting` is that test if it was waiting for another attempt, or in
+    one. `reports` are those of phases that it was through with.
     """
 
     node: Any
     writer: str
-    why: str
+    told: Death
     stacks: Stacks | None
-    doing: Doing
+    has_begun: bool
     index: int | None
     nodeid: str
     key: str
     waiting: WaitingTest | None
     reports: list[pytest.TestReport]
 
-    @property
-    def in_short(self) -> str:
-        """How the worker died, and where it was then."""
-        return f"{self.why}\n{self.stacks.in_short()}" if self.stacks is not None else self.why
-
-    @property
-    def phase(self) -> str:
-        """Where the test was; empty where that is not known."""
-        phase = self.doing.phase
-        return phase if self.doing.nodeid == self.nodeid and phase in PHASES else ""
+    def with_calls(self, text: str) -> str:
+        """A text with where the process was."""
+        return f"{text}\n{self.stacks.in_short()}" if self.stacks is not None else text
 
     @property
     def crashes(self) -> int:
@@ -294,10 +322,10 @@ class _Death:
         return (self.waiting.crashes if self.waiting is not None else 0) + 1
 
 
-def _fill(report: Any, ended: AttemptEnded, death: _Death) -> None:
+def _fill(report: Any, death: _Death) -> None:
     # xdist leaves "???": reporters that know phases then lose the test.
     report.when = "call"
-    report.longrepr = told(ended.code, f"{death.why} while it ran {death.key}")
+    report.longrepr = "\n".join([death.told.title, "", *death.told.details])
     if death.stacks is not None:
         report.longrepr += f"\n\n{death.stacks}"
     file, _, domain = death.nodeid.partition("::")

@@ -1,13 +1,23 @@
 """All that touches the private parts of pytest-xdist: one file to mend when they change."""
 
 import json
+import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from _pytest._io.saferepr import saferepr
+
+# Tests replace these; we want the real ones.
+_clock, _sleep, _wait4 = time.monotonic, time.sleep, os.wait4
+
+# How long a worker whose connection broke may take to end.
+SECONDS_TO_DIE = 2.0
 
 # Our messages between a worker and its controller, and those of a worker that cannot wait for the controller's loop.
 EVENT = "resilience"
@@ -418,12 +428,36 @@ def pid_of_worker(node: Any) -> int | None:
         return None
 
 
+# How much memory the workers that are gone took at most, in MB.
+_peaks: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+
 def exit_of_worker(node: Any) -> int | None:
     """The exit status of a worker that is gone, negative for a signal; None when it cannot be told."""
     process = getattr(getattr(node.gateway, "_io", None), "popen", None)
     if process is None:
         return None
+    with suppress(Exception):
+        _reap(node, process)
     try:
-        return int(process.wait(timeout=2))
+        return int(process.wait(timeout=SECONDS_TO_DIE))
     except Exception:
         return None
+
+
+def peak_of_worker(node: Any) -> int | None:
+    """How much memory a worker took at most, in MB, once `exit_of_worker` was asked; None when it cannot be told."""
+    return _peaks.get(node)
+
+
+def _reap(node: Any, process: Any) -> None:
+    """Wait for the end of a process in its place: it does not ask how much memory was taken, and one can ask only once."""
+    until = _clock() + SECONDS_TO_DIE
+    while process.returncode is None and _clock() < until:
+        pid, status, usage = _wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            # In kB, but on macOS in bytes.
+            _peaks[node] = usage.ru_maxrss // (1024 if sys.platform != "darwin" else 1024 * 1024)
+        else:
+            _sleep(0.001)

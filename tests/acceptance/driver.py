@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from pytest_resilience.core.facts import TestFinished, TestInherited
+from pytest_resilience.core.facts import AttemptEnded, TestFinished, TestInherited
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.resume import DEATHS_BEFORE_HELD
 from pytest_resilience.history import Past, load
@@ -262,6 +262,15 @@ class Session:
         store = Store(self._suite.ledger)
         return next((load(store.folder(info.id)) for info in store.runs() if info.pid == self.pid), None)
 
+    def crashes(self) -> Counter[str]:
+        """How many attempts at each test ended their worker."""
+        past = self.past
+        if past is None:
+            return Counter()
+        facts = facts_of(Store(self._suite.ledger).folder_of_runs / past.info.id)
+        ended = [fact for _, fact in facts if isinstance(fact, AttemptEnded)]
+        return Counter(one.key for one in ended if one.outcome is Outcome.CRASHED)
+
     def known_as_good(self) -> set[str]:
         """The tests of which it made known that they are good: the user was told, or the ledger says so."""
         good = self.about("good")
@@ -421,8 +430,10 @@ class Chain:
     def check_outcomes(self, wanted: dict[str, Outcome], but_for: Sequence[str] | set[str] = ()) -> None:
         """Compare the last outcomes with others."""
         found = self.outcomes()
+        crashed = {key for session in self.sessions for key in session.crashes()}
         for key in sorted((found.keys() | wanted.keys()) - set(but_for)):
-            if found.get(key) is not wanted.get(key):
+            is_retried = key in crashed and found.get(key) is Outcome.FLAKY and wanted[key].is_good
+            if found.get(key) is not wanted.get(key) and not is_retried:
                 self.wrong.append(
                     f"after session {len(self.sessions)} {key} is {found.get(key)}, not {wanted.get(key)}"
                 )
@@ -454,7 +465,7 @@ class Chain:
         if len(unheard) > allowed:
             self.wrong.append(f"{session} finished these, but they ran again: {sorted(unheard)}")
 
-        times = Counter(line.about for line in session.lines if line.what == "start")
+        times = Counter(line.about for line in session.lines if line.what == "start") - session.crashes()
         twice = sorted(key for key, number in times.items() if number > 1 and "flaky" not in key)
         self.figures.too_often += len(twice)
         self.wrong += [f"{session} ran it twice: {key}" for key in twice]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pytest_resilience.core.outcomes import Outcome
+
 from .driver import BEGIN, RESUME, Chain, Expected, Figures, Kill, Target, drive, random_kills, typed_next
 from .suite import Suite
 
@@ -81,11 +83,29 @@ def test_a_controller_that_is_killed_leaves_what_its_workers_finished(
 
 
 @pytest.mark.parametrize("dist", ["load", "worksteal"])
-def test_a_worker_that_is_killed_costs_the_test_that_it_ran(
+def test_a_worker_that_is_killed_costs_the_test_that_it_ran_an_attempt(
     made: Made, expected: Expected, dist: str
 ) -> None:
     kill = Kill(target="worker", at=("start", MIDDLE))
     chain = Chain(made(distributed(dist)), WORKERS)
+    try:
+        said = chain.run(BEGIN, kill)
+        assert "crashed" not in said.outcomes
+        assert chain.outcomes()[MIDDLE] is Outcome.FLAKY
+        assert chain.sessions[-1].crashes() == {MIDDLE: 1}
+        chain.suite.repair()
+        chain.run(typed_next(said))
+        assert_right(chain, expected)
+    finally:
+        chain.clear()
+
+
+@pytest.mark.parametrize("dist", ["load", "worksteal"])
+def test_a_worker_that_is_killed_costs_the_test_that_it_ran(
+    made: Made, expected: Expected, dist: str
+) -> None:
+    kill = Kill(target="worker", at=("start", MIDDLE))
+    chain = Chain(made(f"{distributed(dist)} --crash-retries 0"), WORKERS)
     try:
         said = chain.run(BEGIN, kill)
         assert said.outcomes["crashed"] == 1
