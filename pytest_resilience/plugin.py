@@ -241,6 +241,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.deferred import Alone
     from pytest_resilience.hooks.ends import Ends
     from pytest_resilience.hooks.interrupts import Grace, Interrupts
+    from pytest_resilience.hooks.limits import Limits
     from pytest_resilience.hooks.owner import Owner
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.redistribution import Redistribution
@@ -252,6 +253,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.signals import InThisProcess, Signals
     from pytest_resilience.hooks.stacks import OfSession
     from pytest_resilience.hooks.terminal import Terminal
+    from pytest_resilience.hooks.watchdog import Watchdog
     from pytest_resilience.hooks.workers import Workers
 
     rivals = loaded(config)
@@ -265,12 +267,14 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     if _is_distributed(config):
         activity = Activity()
         register(activity, "resilience-activity")
+        watchdog = Watchdog(owner, terminal, activity)
+        register(watchdog, "resilience-watchdog")
         workers, redistribution = Workers(owner, terminal), Redistribution(owner, terminal)
         register(workers, "resilience-workers")
         register(redistribution, "resilience-redistribution")
         grace = Grace(config, settings["stop.grace"])
-        register(Ends(owner, terminal, grace, workers.take_collected), "resilience-ends")
-        register(Crashes(owner, terminal, workers, redistribution, activity), "resilience-crashes")
+        register(Ends(owner, terminal, grace, watchdog, workers.take_collected), "resilience-ends")
+        register(Crashes(owner, terminal, workers, redistribution, activity, watchdog), "resilience-crashes")
         interrupts = Interrupts(owner, terminal, grace)
         register(interrupts, "resilience-interrupts")
         register(Signals(interrupts, and_interrupts=True), "resilience-signals")
@@ -281,8 +285,10 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     register(OfSession(owner), "resilience-stacks")
     serial = Serial(owner, terminal)
     policies = Policies(config, settings, serial.refuse)
+    limits = Limits(config, settings, serial.refuse, serial.limits)
     selection = Selection(lambda: Orders.of(owner.plan), config.rootpath, serial.collected, owner.redactor)
     register(policies, "resilience-policies")
+    register(limits, "resilience-limits")
     register(selection, "resilience-selection")
     attempts = Attempts(
         config,
@@ -301,6 +307,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
 def _configure_rehearsal(config: pytest.Config, settings: "Settings") -> None:
     """``--resilience-explain``: no run and no ledger, and one process that collects."""
     from pytest_resilience.hooks.explain import Explain
+    from pytest_resilience.hooks.limits import Limits
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.rivals import loaded, refuse_active
 
@@ -311,15 +318,18 @@ def _configure_rehearsal(config: pytest.Config, settings: "Settings") -> None:
     if _is_distributed(config):
         config.option.dist = "no"
     policies = Policies(config, settings, refuse)
+    limits = Limits(config, settings, refuse, lambda limits: None)
     config.pluginmanager.register(policies, "resilience-policies")
+    config.pluginmanager.register(limits, "resilience-limits")
     config.pluginmanager.register(Explain(settings, policies), "resilience-explain")
 
 
 def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
-    from pytest_resilience.hooks import choice, lifeline
+    from pytest_resilience.hooks import choice, lifeline, processes
     from pytest_resilience.hooks.attempts import Attempts
     from pytest_resilience.hooks.handover import Handover
     from pytest_resilience.hooks.last_words import LastWords, Outermost
+    from pytest_resilience.hooks.limits import Limits
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.rivals import Rivals, loaded
     from pytest_resilience.hooks.selection import Orders, Selection
@@ -329,11 +339,13 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.settings.resolved import Settings
 
     lifeline.tie_to(Process(**orders["controller"]))
+    os.environ[processes.VARIABLE] = processes.value_for(config.workerinput)  # type: ignore[attr-defined]
     if orders["choice"] is not None:
         choice.apply(config, choice.Choice(**orders["choice"]))
     worker = Worker(config, orders)
     settings = Settings.from_plain(orders["settings"])
     policies = Policies(config, settings, worker.refuse)
+    limits = Limits(config, settings, worker.refuse, worker.limits)
     plan = Orders.from_plain(orders["plan"])
     selection = Selection(lambda: plan, config.rootpath, worker.collected, worker.redactor)
     register = config.pluginmanager.register
@@ -345,6 +357,7 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     register(on_worker, "resilience-interrupts")
     register(Signals(on_worker), "resilience-signals")
     register(policies, "resilience-policies")
+    register(limits, "resilience-limits")
     register(selection, "resilience-selection")
     may_differ = bool(settings.overrides or settings.above) and not settings.retries_off
     crash_retries = settings.crash_retries if may_differ else None

@@ -19,8 +19,8 @@ ROOT = Path(pytest_resilience.__file__).parent
 RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
     {
-        "core": "__init__ budget codes deaths errors facts fingerprints globs keys layers outcomes redaction resume "
-        "retry run shares stacks thresholds tolerance vocabularies whole"
+        "core": "__init__ budget codes deaths errors facts fingerprints globs keys layers liveness outcomes "
+        "redaction resume retry run shares stacks thresholds tolerance vocabularies whole"
     },
     {
         "ledger": "__init__ contents disk final forks frequent holders lines locks machine members memory places "
@@ -30,11 +30,11 @@ RINGS: tuple[dict[str, str], ...] = (
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ activity allowance attempt attempts board children choice collecting conditions "
-        "crashes deferred ends explain handover inquiry internals interrupts journal last_words lastfailed lifeline "
-        "listeners owner policies recording redaction redistribution repeated rerunfailures "
-        "rescheduling resuming rivals selection serial session shards signals stacks subtests "
-        "supervision terminal timeouts verdicts visible waiting worker workers xdist_ends "
-        "xdist_internals xdist_repairs",
+        "crashes deferred ends explain handover inquiry internals interrupts journal last_words "
+        "lastfailed lifeline limits listeners owner policies processes recording redaction "
+        "redistribution repeated rerunfailures rescheduling resuming rivals selection serial session "
+        "shards signals stacks subtests supervision terminal timeouts verdicts visible waiting "
+        "watchdog worker workers xdist_ends xdist_internals xdist_repairs",
         "cli": "",
     },
     {"plugin": ""},

@@ -29,7 +29,7 @@ def complaint(of_table: dict[str, object]) -> str:
         ({"retri": {}}, "unknown key 'retri' in [tool.resilience]; did you mean 'retry'?"),
         (
             {"xyz": {}},
-            "unknown key 'xyz' in [tool.resilience]; known are ledger, override, report, resume, retry, stop, worker",
+            "unknown key 'xyz' in [tool.resilience]; known are hang, ledger, override, report, resume, retry, stop, worker",
         ),
         ({"overrides": []}, "unknown key 'overrides' in [tool.resilience]; did you mean 'override'?"),
         ({"rule": []}, "unknown key 'rule' in [tool.resilience]; 'rule' belongs in [tool.resilience.retry]"),
@@ -166,7 +166,7 @@ def test_overrides_and_rules_keep_their_order_and_are_counted_from_one() -> None
         ),
         (
             with_override(paths="a", xyz=5),
-            f"unknown key 'xyz' in {OVERRIDE} 1; known are paths, markers, retries, delay, ",
+            f"unknown key 'xyz' in {OVERRIDE} 1; known are paths, markers, hang-timeout, retries, delay, ",
         ),
         (
             {"override": [{"paths": "a"}, {"paths": "b", "jitter": "yes"}]},

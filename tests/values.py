@@ -46,6 +46,12 @@ GOOD: dict[str, tuple[object, object]] = {
     "resume.stale": ("carry", "warn"),
     "resume.skip-files": (False, True),
     "worker.supervise": (True, True),
+    "worker.orphans": ("keep", "end"),
+    "hang.timeout": (2.0, 0.5),
+    "hang.slow": (2.0, 0.5),
+    "hang.start": (2.0, 0.0),
+    "hang.collect": (2.0, 0.0),
+    "hang.end": (2.0, 0.0),
     "report.summary": ("all", "none"),
 }
 NO_NUMBER = [-1, 1.5, "x", "", True, None, [], {}, 10**30, date(2026, 11, 21)]
@@ -89,6 +95,8 @@ BAD: dict[str, list[object]] = {
     "resume.watch": ["", "/src", [""], ["src/**", "/x"], "../x", ["src/../../x"], 3, None, True, {"a": "b"}],
     "resume.skip-files": NO_SWITCH,
     "worker.supervise": NO_SWITCH,
+    "worker.orphans": ["kill", "", True, None, ["end"]],
+    **dict.fromkeys(["hang.timeout", "hang.slow", "hang.start", "hang.collect", "hang.end"], NO_SECONDS),
     "resume.stale": ["rum", "Run", "", True, None, ["run"]],
     "report.summary": ["al", "ALL", "", 1],
 }
@@ -129,6 +137,10 @@ ALLOWED = {
     "resume.stale": "one of run, carry, warn",
     "resume.skip-files": "true or false",
     "worker.supervise": "true or false",
+    "worker.orphans": "one of end, keep",
+    **dict.fromkeys(
+        ["hang.timeout", "hang.slow", "hang.start", "hang.collect", "hang.end"], "a number of seconds"
+    ),
     "report.summary": "one of all, problems, counts, none",
 }
 

@@ -76,6 +76,13 @@ class Code(Enum):
         "the process died while the test ran",
         ("rerun_isolated", "inspect_core_dump"),
     )
+    WORKER_HUNG = Problem(
+        "RES202",
+        "worker-hung",
+        "error",
+        "the worker was ended because it did not get on",
+        ("inspect_stacks", "rerun_isolated", "raise_timeout"),
+    )
     WORKER_START_FAILED = Problem(
         "RES203",
         "worker-start-failed",
@@ -94,7 +101,14 @@ class Code(Enum):
         "RES205",
         "orphan-process",
         "warning",
-        "a process that a dead run left behind holds its lock",
+        "a process outlived the run or the worker that started it",
+        ("stop_process",),
+    )
+    ORPHAN_PROCESS_NOT_STOPPED = Problem(
+        "RES206",
+        "orphan-process-not-stopped",
+        "error",
+        "a process that outlived its worker cannot be ended",
         ("stop_process",),
     )
     CONTROLLER_LOST = Problem(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pytest_resilience.core.codes import Code, told
+from pytest_resilience.core.outcomes import Outcome
 
 # A test that was not in its call yet, or for less than this, may be innocent: a thread or a child of an earlier one.
 SECONDS_TO_BE_SURE = 1.0
@@ -16,7 +17,8 @@ class Death:
     `is_out_of_memory` that the system counted a process that it killed for want of memory. `seconds` is for how long
     the attempt had been running, `peak` the most memory that the process took, in MB; None where that is not known.
     `before` are the tests that the process ran last, with how many seconds before the death each had ended.
-    `is_at_fault` says that the stack shows the test at work.
+    `is_at_fault` says that the stack shows the test at work. `is_hung` says that it was ended, because it did not get
+    on; `how` then tells of that, and `notes` are further lines.
     """
 
     worker: str
@@ -30,10 +32,19 @@ class Death:
     peak: int | None = None
     before: tuple[tuple[str, float], ...] = ()
     is_at_fault: bool = False
+    is_hung: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What that makes of the attempt."""
+        return Outcome.TIMED_OUT if self.is_hung else Outcome.CRASHED
 
     @property
     def code(self) -> Code:
         """What kind of problem it is."""
+        if self.is_hung:
+            return Code.WORKER_HUNG
         return Code.WORKER_OUT_OF_MEMORY if self.is_out_of_memory else Code.WORKER_CRASHED
 
     @property
@@ -66,17 +77,19 @@ class Death:
         if self.may_be_innocent:
             name, seconds = self.before[-1]
             lines.append(f"may be caused by an earlier test: {name} ended {_shown(seconds)} before")
-        return [line for line in lines if line]
+        return [line for line in (*lines, *self.notes) if line]
 
     @property
     def may_be_innocent(self) -> bool:
         """Whether the death may be the work of an earlier test: this one had hardly begun."""
+        if self.is_hung:
+            return False
         had_begun = self.phase in ("call", "teardown") and (self.seconds or 0.0) >= SECONDS_TO_BE_SURE
         return bool(self.before) and not self.is_at_fault and not self.is_out_of_memory and not had_begun
 
     @property
     def _place(self) -> str:
-        phase = f" in {self.phase}" if self.phase else ""
+        phase = f" in {self.phase}" if self.phase and not self.is_hung else ""
         return phase + (f" after {_shown(self.seconds)}" if phase and self.seconds is not None else "")
 
     @property

@@ -7,6 +7,7 @@ time of a frozen dataclass.
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from pytest_resilience.core.codes import Code
 from pytest_resilience.core.outcomes import Outcome
 
 Fate = Literal["run", "carried", "held", "gone"]
@@ -97,6 +98,11 @@ class AttemptEnded:
     limit: int = 1
     again: str = ""
     wait: float = 0.0
+
+    @property
+    def took_worker(self) -> bool:
+        """Whether its worker ended with it: died of itself, or was ended because it hung."""
+        return self.outcome is Outcome.CRASHED or self.code == Code.WORKER_HUNG.code
 
 
 class TestFinished(NamedTuple):

@@ -57,6 +57,9 @@ def _state(writer: str, attempt: int, outcome: Outcome | None, is_finished: bool
 # Where two records disagree, the later of these stands: in doubt a test is to be run.
 _FATES: tuple[Fate, ...] = ("gone", "carried", "held", "run")
 
+# The outcomes of attempts that took their worker along. Without its worker nobody goes on with what merely timed out.
+_TOOK_WORKER = (Outcome.CRASHED, Outcome.TIMED_OUT)
+
 
 class Run:
     """What is known of one run.
@@ -245,7 +248,7 @@ class Run:
         return [
             one
             for one in states
-            if one.is_finished or not (one.writer in downs or one.outcome is Outcome.CRASHED)
+            if one.is_finished or not (one.writer in downs or one.outcome in _TOOK_WORKER)
         ]
 
     def _outcome_of(self, key: str, state: _State | None) -> Outcome:
@@ -254,6 +257,9 @@ class Run:
         outcome = state.outcome
         if outcome is not None and state.is_finished:
             return of_test(outcome, had_bad_attempt=self._had_bad_attempt(key, state))
+        if outcome is Outcome.TIMED_OUT:
+            # Its worker did not die of itself: it was ended.
+            return outcome
         if key in self._downs:
             return Outcome.CRASHED
         if outcome is not None and outcome.is_outstanding:
@@ -266,9 +272,9 @@ class Run:
             return True
         if attempts is None:
             return False
-        # Of an attempt that its worker finished before it died the controller thinks that it crashed.
+        # Of an attempt that its worker finished before it ended the controller thinks that it ended in it.
         return any(
-            ended.outcome.is_bad and (ended.outcome is not Outcome.CRASHED or ended.attempt != state.attempt)
+            ended.outcome.is_bad and not (ended.took_worker and ended.attempt == state.attempt)
             for ended in attempts.values()
         )
 
@@ -335,9 +341,9 @@ class Run:
 
     def _went_on(self, key: str) -> bool:
         """Whether a test came to its end in an attempt after those that ended a worker."""
-        crashed = [ended.attempt for _, ended in self.attempts(key) if ended.outcome is Outcome.CRASHED]
+        last = max((ended.attempt for _, ended in self.attempts(key) if ended.took_worker), default=None)
         state = self._last(key)
-        return state is not None and state.is_finished and bool(crashed) and state.attempt > max(crashed)
+        return state is not None and state.is_finished and last is not None and state.attempt > last
 
     @property
     def interrupted(self) -> bool:

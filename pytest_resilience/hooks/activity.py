@@ -65,7 +65,7 @@ class Activity:
         xdist_internals.overhear(node, self._heard, self._lost)
 
     def workers(self) -> list[Any]:
-        """All workers that have not been lost, those included that have told that they ended."""
+        """All workers that have not been lost, those included whose session has ended and whose process may live on."""
         return [node for node in list(self._doing) if node not in self._gone]
 
     def of(self, node: Any) -> Doing:
@@ -101,4 +101,5 @@ class Activity:
         return False
 
     def _lost(self, node: Any) -> None:
-        self._gone[node] = _clock()
+        if self._doing[node].what != "ended":
+            self._gone[node] = _clock()

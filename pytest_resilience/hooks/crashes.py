@@ -24,6 +24,7 @@ from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.stacks import stacks_of
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest
+from pytest_resilience.hooks.watchdog import Watchdog
 from pytest_resilience.hooks.workers import Workers, how_it_died
 from pytest_resilience.ledger.memory import oom_kills
 
@@ -48,12 +49,14 @@ class Crashes:
         workers: Workers,
         redistribution: Redistribution,
         activity: Activity,
+        watchdog: Watchdog,
     ) -> None:
         self._owner = owner
         self._terminal = terminal
         self._workers = workers
         self._redistribution = redistribution
         self._activity = activity
+        self._watchdog = watchdog
         self._pool = xdist_internals.Pool(owner.config)
         self._reports: xdist_internals.HeldReports | None = None
         self._through: dict[Any, int] = {}
@@ -129,7 +132,7 @@ class Crashes:
         if death.waiting is not None:
             self._redistribution.pop(death.waiting)
         finished = TestFinished(
-            key=death.key, outcome=Outcome.CRASHED, attempts=ended.attempt, seconds=course.seconds
+            key=death.key, outcome=ended.outcome, attempts=ended.attempt, seconds=course.seconds
         )
         verdicts.attach(report, finished, ended)
         return False
@@ -144,7 +147,8 @@ class Crashes:
         index = oldest if oldest is not None else self._workers.index_of(nodeid)
         key = self._workers.key_at(index, nodeid)
         status = xdist_internals.exit_of_worker(node)
-        stacks = self._stacks(node, status)
+        hang = self._watchdog.hang_of(node)
+        stacks = hang.stacks if hang is not None else self._stacks(node, status)
         return _Death(
             node=node,
             writer=self._workers.writer(node),
@@ -159,21 +163,25 @@ class Crashes:
         )
 
     def _told(self, node: Any, nodeid: str, key: str, status: int | None, stacks: Stacks | None) -> Death:
+        hang = self._watchdog.hang_of(node)
         doing, at = self._activity.of(node), self._activity.lost_at(node)
         is_here = doing.nodeid == nodeid and doing.phase in PHASES
         file = file_of(key)
+        is_killed = status == -signal.SIGKILL and hang is None
         return Death(
             worker=str(node.gateway.id),
-            how=how_it_died(status),
+            how=how_it_died(status) if hang is None else hang.how,
             key=key,
-            is_killed=status == -signal.SIGKILL,
-            is_out_of_memory=status == -signal.SIGKILL and self._ran_out_of_memory(),
+            is_killed=is_killed,
+            is_out_of_memory=is_killed and self._ran_out_of_memory(),
             phase=doing.phase if is_here else "",
             seconds=max(0.0, at - doing.since) if is_here else None,
             pid=xdist_internals.pid_of_worker(node),
             peak=xdist_internals.peak_of_worker(node),
             before=tuple((name, max(0.0, at - ended)) for name, ended in self._activity.before(node)),
             is_at_fault=stacks is not None and any(frame.file == file for frame in stacks.frames),
+            is_hung=hang is not None,
+            notes=hang.notes if hang is not None else (),
         )
 
     def _ran_out_of_memory(self) -> bool:
@@ -238,7 +246,7 @@ class Crashes:
         ended = AttemptEnded(
             key=death.key,
             attempt=course.number,
-            outcome=Outcome.CRASHED,
+            outcome=death.told.outcome,
             phase=death.told.phase,
             seconds=round(death.told.seconds or 0.0, 6),
             code=death.told.code.code,
@@ -259,8 +267,8 @@ class Crashes:
             why = "" if is_wanted else "no crash retries left"
         if owner.allowance is None:
             return why
-        holder = str(death.node.gateway.id)
-        refusal = owner.allowance.refuses(holder, death.key, number, Outcome.CRASHED, is_wanted=not why)
+        holder, outcome = str(death.node.gateway.id), death.told.outcome
+        refusal = owner.allowance.refuses(holder, death.key, number, outcome, is_wanted=not why)
         if not (why or refusal) and owner.config.option.dist != "each":
             owner.allowance.keep(holder, death.key, number + 1)
         return why or refusal

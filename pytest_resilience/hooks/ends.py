@@ -16,6 +16,7 @@ from pytest_resilience.hooks.last_words import FAREWELL, LAST_WORDS
 from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
 from pytest_resilience.hooks.session import stop_reason, stop_workers
 from pytest_resilience.hooks.terminal import Terminal
+from pytest_resilience.hooks.watchdog import Watchdog
 from pytest_resilience.hooks.workers import how_it_died
 
 
@@ -30,9 +31,15 @@ class Ends:
     """
 
     def __init__(
-        self, owner: Owner, terminal: Terminal, grace: Grace, collected: Callable[[Any, Sequence[str]], None]
+        self,
+        owner: Owner,
+        terminal: Terminal,
+        grace: Grace,
+        watchdog: Watchdog,
+        collected: Callable[[Any, Sequence[str]], None],
     ) -> None:
         self._owner = owner
+        self._watchdog = watchdog
         self._terminal = terminal
         self._grace = grace
         self._take_collected = collected
@@ -113,7 +120,7 @@ class Ends:
             self._finished.add(node)
         if error is None or self._is_excused(node):
             return
-        why = _how_it_died(node) if xdist_ends.is_cut_off(node) else _with_error(node, str(error))
+        why = self._how_it_died(node) if xdist_ends.is_cut_off(node) else _with_error(node, str(error))
         (self._lost if node in self._collected else self._stillborn)[node] = why
 
     @pytest.hookimpl(optionalhook=True)
@@ -174,7 +181,7 @@ class Ends:
             if error:
                 failed[node] = _with_error(node, error)
             elif error is None and xdist_internals.exit_of_worker(node) not in _HARMLESS:
-                failed[node] = _how_it_died(node)
+                failed[node] = self._how_it_died(node)
         if not failed:
             return
         self._is_marred = True
@@ -186,6 +193,11 @@ class Ends:
             "end may be missing",
         )
 
+    def _how_it_died(self, node: Any) -> str:
+        hang = self._watchdog.hang_of(node)
+        how = hang.how if hang is not None else how_it_died(xdist_internals.exit_of_worker(node))
+        return f"{node.gateway.id} {how}"
+
     def _status_after(self, status: int) -> int:
         if self._status is not None:
             return self._status
@@ -196,10 +208,6 @@ class Ends:
 
 # Where xdist has nothing to say of it: SIGKILL is also how it ends a worker that takes long.
 _HARMLESS = (None, 0, -signal.SIGKILL)
-
-
-def _how_it_died(node: Any) -> str:
-    return f"{node.gateway.id} {how_it_died(xdist_internals.exit_of_worker(node))}"
 
 
 def _with_error(node: Any, error: str) -> str:

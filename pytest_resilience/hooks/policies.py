@@ -48,8 +48,8 @@ class Policies:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Once for all: what cannot be understood is told before any test runs.
         try:
-            self._overrides = [(part, _speaks_of(part, self._root)) for part in self._settings.overrides]
-            self._above = [(part, _speaks_of(part, self._root)) for part in self._settings.above]
+            self._overrides = [(part, speaks_of(part, self._root)) for part in self._settings.overrides]
+            self._above = [(part, speaks_of(part, self._root)) for part in self._settings.above]
             if not self._settings.retries_off:
                 self._take(session.items)
         except SettingsError as error:
@@ -183,7 +183,7 @@ def _policy(places: Places, rules: Iterable[Part], item: pytest.Item | None) -> 
     )
 
 
-def _speaks_of(part: Part, root: Path) -> Callable[[pytest.Item], bool]:
+def speaks_of(part: Part, root: Path) -> Callable[[pytest.Item], bool]:
     """Whether an override speaks of an item: of its path and of its markers, where it names them."""
     try:
         has_markers = internals.marker_expression(part.markers) if part.markers else None

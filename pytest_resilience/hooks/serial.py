@@ -74,6 +74,9 @@ class Serial:
         """Take the selection."""
         self._owner.selected(collected, collected.keys(collected.nodeids))
 
+    def limits(self, limits: dict[str, float]) -> None:
+        """Nobody watches."""
+
     def refuse(self, text: str) -> None:
         """End the session because something that the user wrote cannot be understood."""
         self._owner.refuse(text)

@@ -48,6 +48,13 @@ class Terminal:
 
     # -- while tests run ------------------------------------------------------------------------------------------
 
+    def slow(self, what: str, text: str) -> None:
+        """Show that something takes long. Called from another thread: the line goes out as one piece."""
+        reporter = self._reporter
+        if reporter is not None and reporter.verbosity >= 0:
+            reporter.ensure_newline()
+            reporter.write(f"SLOW {printable(self._name(what))} - {text}\n", flush=True, yellow=True)
+
     def retried(self, nodeid: str, ended: AttemptEnded, strategy: Strategy, worker: str = "") -> None:
         """Show that an attempt ended and that another follows."""
         reporter = self._reporter
@@ -88,7 +95,7 @@ class Terminal:
                 return "flaky", ".", ("FLAKY", {"yellow": True})
             case Outcome.CRASHED if report.failed and is_call:
                 return "failed", "C", ("CRASHED", {"red": True})
-            case Outcome.TIMED_OUT if report.failed and verdicts.phase_of(report) == report.when:
+            case Outcome.TIMED_OUT if report.failed and verdicts.is_of_end(report):
                 return "failed" if is_call else "error", "T", ("TIMED OUT", {"red": True})
         return None
 

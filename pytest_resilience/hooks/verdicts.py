@@ -42,10 +42,11 @@ def outcome_of(report: pytest.TestReport) -> Outcome | None:
     return carried[0].outcome if carried is not None else None
 
 
-def phase_of(report: pytest.TestReport) -> str:
-    """The phase in which the last attempt went wrong, as a report carries it, empty when it carries none."""
+def is_of_end(report: pytest.TestReport) -> bool:
+    """Whether a report is that of the phase in which the last attempt went wrong, or the only one of its worker's end."""
     carried = read(report)
-    return carried[1].phase if carried is not None and carried[1] is not None else ""
+    ended = carried[1] if carried is not None else None
+    return ended is not None and (ended.phase == report.when or ended.took_worker)
 
 
 def _plain(fact: TestFinished | AttemptEnded) -> dict[str, object]:

@@ -7,7 +7,6 @@ from enum import Enum
 from typing import Any
 
 from pytest_resilience.core.facts import AttemptEnded
-from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
 
 
@@ -48,7 +47,7 @@ class WaitingTest:
     @property
     def has_crashed(self) -> bool:
         """Whether the last attempt ended its worker: then it has been told, and its test is in xdist's own queue."""
-        return self.ended.outcome is Outcome.CRASHED
+        return self.ended.took_worker
 
     def to_worker(self, now: float) -> str:
         """What the worker is told that is to run it."""

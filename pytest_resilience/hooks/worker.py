@@ -17,6 +17,7 @@ from pytest_resilience.hooks.activity import BOARD
 from pytest_resilience.hooks.board import Board
 from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
+from pytest_resilience.hooks.limits import LIMITS
 from pytest_resilience.hooks.redaction import redactor_for
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.hooks.stacks import Stacks
@@ -207,6 +208,10 @@ class Worker:
                 "redacted": collected.redacted,
             }
         )
+
+    def limits(self, limits: dict[str, float]) -> None:
+        """Let the controller look at the time that tests take."""
+        xdist_internals.send_values(self._config, LIMITS, text=json.dumps(limits))
 
     def refuse(self, text: str) -> None:
         """Let the controller end the session: a worker that ends with a usage error looks like a crash to xdist."""

@@ -162,7 +162,7 @@ class Workers:
         if node is None or is_subtest(report):
             return
         carried = verdicts.read(report)
-        if carried is not None and carried[0].outcome is Outcome.CRASHED:
+        if carried is not None and carried[1] is not None and carried[1].took_worker:
             self._take_crash(*carried)
             return
         place = (node, report.nodeid)

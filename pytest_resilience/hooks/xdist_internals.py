@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -426,6 +427,26 @@ def pid_of_worker(node: Any) -> int | None:
         return int(node.gateway._cache_rinfo.pid)
     except (AttributeError, TypeError, ValueError):
         return None
+
+
+def process_of_worker(node: Any) -> "subprocess.Popen[bytes] | None":
+    """The process that was started for a worker on this machine; None for one that somebody else started."""
+    spec = node.gateway.spec
+    if not spec.popen or spec.via:
+        return None
+    process: subprocess.Popen[bytes] | None = getattr(node.gateway._io, "popen", None)
+    return process
+
+
+def cut_off_worker(node: Any) -> None:
+    """End the connection to a worker, as xdist does with one that does not end; one on another machine then ends."""
+    with suppress(Exception):
+        node.gateway._io.kill()
+
+
+def is_told_to_end(node: Any) -> bool:
+    """Whether a worker was told that no more tests follow."""
+    return bool(node._shutdown_sent)
 
 
 # How much memory the workers that are gone took at most, in MB.

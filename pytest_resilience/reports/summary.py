@@ -170,7 +170,7 @@ def _flaky(run: Run, facts: Facts, style: Style) -> Iterable[Line]:
 def _attempts(run: Run, key: str) -> Iterable[Line]:
     for writer, ended in run.attempts(key):
         wait = f", waited {ended.wait:g} s" if ended.wait else ""
-        is_crash = ended.outcome is Outcome.CRASHED
+        is_crash = ended.took_worker
         phase = ended.phase or ("" if is_crash else "setup")
         where = f" in {phase}" if ended.outcome.is_bad and phase else ""
         # Of a death it is not the worker that tells; the message says which one it was.
@@ -184,7 +184,7 @@ def _attempts(run: Run, key: str) -> Iterable[Line]:
 def _places(run: Run, key: str, last: str) -> str:
     """Where a test failed and where it was good at last, empty when that is the same worker."""
     bad = [(writer, ended) for writer, ended in run.attempts(key) if ended.outcome.is_bad]
-    failed = dict.fromkeys(worker_of(writer) for writer, ended in bad if ended.outcome is not Outcome.CRASHED)
+    failed = dict.fromkeys(worker_of(writer) for writer, ended in bad if not ended.took_worker)
     place = worker_of(run.writer(key))
     # With copies every worker has a test of its own.
     if run.copies > 1 or list(failed) in ([], [place]):

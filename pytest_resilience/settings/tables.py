@@ -19,6 +19,7 @@ _BELONGS = {option.name: f"[tool.resilience.{option.table}]" for option in OPTIO
     "rule": _RETRY,
     "paths": _OVERRIDE,
     "markers": _OVERRIDE,
+    "hang-timeout": _OVERRIDE,
     "match": _RULE,
     "min_passes": "the flaky marker",
 }
@@ -29,7 +30,8 @@ class Part:
     """Settings that hold for some tests, or for some errors: a ``[[...]]`` of the table.
 
     `source` names it. `paths` are globs below the rootdir and `markers` is an expression as for ``-m``; a test has to
-    fit both. `match` are regular expressions for errors. `values` are by the fields of a retry policy.
+    fit both. `match` are regular expressions for errors. `values` are by the fields of a retry policy; beside them
+    an override may have a `hang_timeout`.
     """
 
     source: str
@@ -37,6 +39,7 @@ class Part:
     paths: tuple[str, ...] = ()
     markers: str = ""
     match: tuple[str, ...] = ()
+    hang_timeout: float | None = None
 
     @property
     def layer(self) -> Layer:
@@ -88,12 +91,15 @@ def _several(name: str, value: object) -> Iterable[tuple[int, Mapping[str, objec
 
 
 def _override(where: str, part: Mapping[str, object]) -> Part:
-    found = _values(part, where, ("paths", "markers"), OF_TEST)
+    found = _values(part, where, ("paths", "markers", "hang-timeout"), OF_TEST)
     paths = checked_with(values.globs, part.get("paths", ()), _written(part, "paths", where))
     markers = checked_with(values.markers, part.get("markers", ""), _written(part, "markers", where))
     if not paths and not markers:
         raise invalid(f"{where} has neither paths nor markers; what holds for all tests belongs in {_RETRY}")
-    return Part(source=where, paths=paths, markers=markers, values=found)
+    limit = None
+    if "hang-timeout" in part:
+        limit = checked_with(values.seconds, part["hang-timeout"], _written(part, "hang-timeout", where))
+    return Part(source=where, paths=paths, markers=markers, values=found, hang_timeout=limit)
 
 
 def _rule(where: str, part: Mapping[str, object]) -> Part:

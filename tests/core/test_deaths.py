@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.deaths import SECONDS_TO_BE_SURE, Death
+from pytest_resilience.core.outcomes import Outcome
 
 BARE = Death(worker="gw0", how="died of SIGSEGV", key="test_a.py::test_it")
 FULL = replace(BARE, phase="call", seconds=0.25, pid=42, peak=57, before=(("x", 3.0), ("y", 0.012)))
@@ -91,3 +92,25 @@ def test_whatever_is_known_the_first_line_says_who_died_and_no_line_is_empty(dea
     assert rest == death.details
     assert all(line.strip() == line != "" for line in rest)
     assert "\n" not in death.title
+
+
+def test_what_hung_was_ended_and_nobody_else_is_suspected() -> None:
+    death = Death(
+        worker="gw0",
+        how="was in the setup for 2.5 s (limit 2 s) in a.py:7 in waits",
+        key="a.py::test",
+        phase="setup",
+        seconds=2.5,
+        pid=4242,
+        before=(("a.py::test_before", 0.1),),
+        is_hung=True,
+        notes=("ended with it: sleep (4711)",),
+    )
+    assert (death.outcome, death.code) == (Outcome.TIMED_OUT, Code.WORKER_HUNG)
+    assert death.message.splitlines() == [
+        "worker gw0 was in the setup for 2.5 s (limit 2 s) in a.py:7 in waits",
+        "process 4242",
+        "before it gw0 ran a.py::test_before",
+        "ended with it: sleep (4711)",
+    ]
+    assert not death.may_be_innocent

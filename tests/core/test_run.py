@@ -158,6 +158,9 @@ def test_asking_changes_nothing(facts: list[Written]) -> None:
     assert meaning(asked) == meaning(run)
 
 
+_TOOK_WORKER = (Outcome.CRASHED, Outcome.TIMED_OUT)
+
+
 class Oracle:
     """The same answers from the heap of facts, slowly and without keeping any state."""
 
@@ -193,8 +196,7 @@ class Oracle:
         crashed = {
             writer
             for writer in {writer for writer, _ in spoken} - ended
-            if writer in downs
-            or self._last_end([one for one in spoken if one[0] == writer]) is Outcome.CRASHED
+            if writer in downs or self._last_end([one for one in spoken if one[0] == writer]) in _TOOK_WORKER
         }
         return [one for one in spoken if one[0] not in crashed]
 
@@ -228,11 +230,11 @@ class Oracle:
             if last.outcome.is_good and (was_bad or downs - {writer}):
                 return Outcome.FLAKY
             return last.outcome
-        if downs:
+        worst = self._last_end(spoken)
+        if downs and worst is not Outcome.TIMED_OUT:
             return Outcome.CRASHED
         if not spoken:
             return Outcome.NOT_RUN
-        worst = self._last_end(spoken)
         if worst is not None and worst.is_outstanding:
             return worst
         stopped = any(isinstance(fact, DecisionTaken) and fact.code == SIGNAL.code for _, fact in self.facts)
@@ -333,6 +335,12 @@ def test_what_a_worker_finished_before_it_died_is_not_crashed() -> None:
 def test_a_test_in_flight_on_a_dead_worker_is_crashed_even_when_the_run_was_interrupted() -> None:
     run = folded([("gw0", started()), ("ctl", down("gw0")), ("ctl", SIGNAL)])
     assert run.outcome("t") is Outcome.CRASHED
+
+
+def test_a_test_that_took_too_long_has_timed_out_though_its_worker_was_ended_for_that() -> None:
+    facts: list[Written] = [("gw0", started()), ("ctl", down()), ("ctl", ended(Outcome.TIMED_OUT))]
+    assert folded(facts).outcome("t") is Outcome.TIMED_OUT
+    assert folded([*facts, ("gw1", started(2))]).outcome("t") is Outcome.CRASHED
 
 
 def test_a_dead_worker_is_known_even_when_nothing_it_wrote_is() -> None:

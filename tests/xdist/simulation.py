@@ -258,7 +258,8 @@ class World:
             crash_retries=lambda index: crash_retries,
         )
         self.activity = Activity()
-        self.crashes = Crashes(owner, terminal, known, self.redistribution, self.activity)
+        unwatched: Any = SimpleNamespace(hang_of=lambda node: None)
+        self.crashes = Crashes(owner, terminal, known, self.redistribution, self.activity, unwatched)
         classes = {
             "load": scheduler.LoadScheduling,
             "worksteal": scheduler.WorkStealingScheduling,
