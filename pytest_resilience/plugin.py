@@ -240,9 +240,11 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.crashes import Crashes
     from pytest_resilience.hooks.deferred import Alone
     from pytest_resilience.hooks.ends import Ends
+    from pytest_resilience.hooks.handover import GIVES_AGAIN
     from pytest_resilience.hooks.interrupts import Grace, Interrupts
     from pytest_resilience.hooks.limits import Limits
     from pytest_resilience.hooks.owner import Owner
+    from pytest_resilience.hooks.poisoned import Poisoned
     from pytest_resilience.hooks.policies import Policies
     from pytest_resilience.hooks.redistribution import Redistribution
     from pytest_resilience.hooks.repeated import Repeated
@@ -275,6 +277,8 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
         grace = Grace(config, settings["stop.grace"])
         register(Ends(owner, terminal, grace, watchdog, workers.take_collected), "resilience-ends")
         register(Crashes(owner, terminal, workers, redistribution, activity, watchdog), "resilience-crashes")
+        if settings["worker.poisoned-after"] and config.option.dist in GIVES_AGAIN:
+            register(Poisoned(owner, terminal, workers, redistribution), "resilience-poisoned")
         interrupts = Interrupts(owner, terminal, grace)
         register(interrupts, "resilience-interrupts")
         register(Signals(interrupts, and_interrupts=True), "resilience-signals")

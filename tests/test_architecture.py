@@ -20,7 +20,7 @@ RINGS: tuple[dict[str, str], ...] = (
     {"": "__init__"},
     {
         "core": "__init__ budget codes deaths errors facts fingerprints globs keys layers liveness outcomes "
-        "redaction resume retry run shares stacks thresholds tolerance vocabularies whole"
+        "poison redaction resume retry run shares stacks thresholds tolerance vocabularies whole"
     },
     {
         "ledger": "__init__ contents disk final forks frequent holders lines locks machine members memory places "
@@ -31,7 +31,7 @@ RINGS: tuple[dict[str, str], ...] = (
     {
         "hooks": "__init__ activity allowance attempt attempts board children choice collecting conditions "
         "crashes deferred ends explain handover inquiry internals interrupts journal last_words "
-        "lastfailed lifeline limits listeners owner policies processes recording redaction "
+        "lastfailed lifeline limits listeners owner poisoned policies processes recording redaction "
         "redistribution repeated rerunfailures rescheduling resuming rivals selection serial session "
         "shards signals stacks subtests supervision terminal timeouts verdicts visible waiting "
         "watchdog worker workers xdist_ends xdist_internals xdist_repairs",

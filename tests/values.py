@@ -46,6 +46,7 @@ GOOD: dict[str, tuple[object, object]] = {
     "resume.stale": ("carry", "warn"),
     "resume.skip-files": (False, True),
     "worker.supervise": (True, True),
+    "worker.poisoned-after": (3, 4),
     "worker.orphans": ("keep", "end"),
     "hang.timeout": (2.0, 0.5),
     "hang.slow": (2.0, 0.5),
@@ -95,6 +96,7 @@ BAD: dict[str, list[object]] = {
     "resume.watch": ["", "/src", [""], ["src/**", "/x"], "../x", ["src/../../x"], 3, None, True, {"a": "b"}],
     "resume.skip-files": NO_SWITCH,
     "worker.supervise": NO_SWITCH,
+    "worker.poisoned-after": NO_NUMBER,
     "worker.orphans": ["kill", "", True, None, ["end"]],
     **dict.fromkeys(["hang.timeout", "hang.slow", "hang.start", "hang.collect", "hang.end"], NO_SECONDS),
     "resume.stale": ["rum", "Run", "", True, None, ["run"]],
@@ -137,6 +139,7 @@ ALLOWED = {
     "resume.stale": "one of run, carry, warn",
     "resume.skip-files": "true or false",
     "worker.supervise": "true or false",
+    "worker.poisoned-after": "a whole number, 0 or more",
     "worker.orphans": "one of end, keep",
     **dict.fromkeys(
         ["hang.timeout", "hang.slow", "hang.start", "hang.collect", "hang.end"], "a number of seconds"

@@ -128,6 +128,13 @@ class Code(Enum):
         "a worker failed outside of its tests",
         ("fix_fixture", "disable_plugin"),
     )
+    WORKER_POISONED = Problem(
+        "RES210",
+        "worker-poisoned",
+        "warning",
+        "a worker failed test after test while others passed",
+        ("fix_test_or_code", "rerun_isolated"),
+    )
     STOP_CONSECUTIVE_FAILURES = Problem(
         "RES301",
         "stop-consecutive-failures",

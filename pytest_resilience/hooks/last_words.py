@@ -11,6 +11,7 @@ from pytest_resilience.hooks import xdist_internals
 
 LAST_WORDS = "resilience_last_words"
 FAREWELL = "resilience_farewell"
+RETIRE = "resilience_retire"
 
 
 def why_interrupted(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
@@ -32,6 +33,19 @@ class LastWords:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._why = ""
+        self._is_retired = False
+        self._session: pytest.Session | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        self._session = session
+        xdist_internals.obey(self._config, RETIRE, self._retire)
+
+    def _retire(self, why: str) -> None:
+        """Another worker takes the place of this one, which ends after its test. In execnet's thread."""
+        self._is_retired = True
+        if self._session is not None:
+            self._session.shouldstop = why
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -56,10 +70,13 @@ class LastWords:
         self._why = str(excrepr).strip().rpartition("\n")[2] or "internal error"
 
     def pytest_sessionfinish(self) -> None:
+        output: dict[str, object] = self._config.workeroutput  # type: ignore[attr-defined]
         if self._why:
-            output: dict[str, object] = self._config.workeroutput  # type: ignore[attr-defined]
             output["exitstatus"] = int(pytest.ExitCode.TESTS_FAILED)
             output["shouldstop"] = self._why
+        elif self._is_retired:
+            # It stopped for itself alone.
+            output["shouldstop"] = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_unconfigure(self) -> object:

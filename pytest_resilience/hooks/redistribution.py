@@ -190,6 +190,24 @@ class Redistribution:
             self._reschedule()
             self._tests.lost(test)
 
+    # -- tests whose failure is in doubt --------------------------------------------------------------------------
+
+    def doubted(self, test: WaitingTest) -> None:
+        """A test failed on a worker that is not to be trusted: it runs again elsewhere."""
+        self._tests.put(test)
+        self._reschedule()
+
+    def retires(self, node: Any) -> None:
+        """That worker has ended, in order, and left its queue."""
+        if self._scheduler is not None:
+            self._scheduler.retires(node)
+
+    def came_to_its_end(self, node: Any, index: int) -> None:
+        """A test waits no longer: it has been run again."""
+        test = self._tests.get(node, index)
+        if test is not None:
+            self._tests.pop(test)
+
     # Within what others wrap around it: they take its end for the end of all tests.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> object:
@@ -222,6 +240,8 @@ class Redistribution:
         """Nobody is going to run the test again: what it showed is final, and the reports go out that nobody has seen."""
         owner = self._owner
         self._tests.pop(test)
+        if test.is_told:
+            return
         self._never_begins(test)
         self._terminal.given_up(test.ended.key)
         ended = replace(test.ended, again="the session ended before another attempt", wait=0.0)
@@ -249,7 +269,7 @@ class Redistribution:
     def _never_begins(self, test: WaitingTest) -> None:
         """The retry that was granted to a test is somebody else's, unless it began."""
         allowance, number = self._owner.allowance, test.ended.attempt + 1
-        if allowance is None or test.has_begun:
+        if allowance is None or test.has_begun or test.is_told:
             return
         if self._tests.is_each:
             allowance.give_back(str(test.places[-1].gateway.id), test.ended.key, number)

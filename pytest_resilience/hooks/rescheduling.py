@@ -53,6 +53,7 @@ class Rescheduling:
         self._fresh: dict[Any, dict[int, None]] = {}
         self._served: set[Any] = set()
         self._started: set[Any] = set()
+        self._retired: set[Any] = set()
         self._is_barren = False
         self._is_due = False
 
@@ -129,6 +130,9 @@ class Rescheduling:
 
     def remove_node(self, node: Any) -> str | None:
         """A worker has ended: the id of the test that it left in the middle, None when it left none."""
+        if node in self._retired:
+            self._take_back(node)
+            return None
         if node not in self._fresh:
             if self._gives_again:
                 # All but the first, which xdist takes for the one in flight.
@@ -142,6 +146,21 @@ class Rescheduling:
             if test is not None and test is not in_flight:
                 self._tests.lost(test)
         return in_flight.nodeid if in_flight is not None else None
+
+    def retires(self, node: Any) -> None:
+        """A worker has ended before its time, between two tests; it is removed next. Only where tests can be given again."""
+        if node in self._inner.nodes:
+            self._retired.add(node)
+
+    def _take_back(self, node: Any) -> None:
+        queue = self._inner.node2pending[node]
+        self._inner.pending.extend(index for index in queue if not self._is_lost(node, index))
+        queue.clear()
+        # One that came up when it was told to end did not begin.
+        for test in self._tests.at(node, Place.QUEUED):
+            self._tests.lost(test)
+        self._inner.remove_node(node)
+        self._inner.schedule()
 
     def _is_lost(self, node: Any, index: int) -> bool:
         """Whether a test waits that a worker had in its queue and is not going to run: somebody else has to."""

@@ -26,7 +26,7 @@ class WaitingTest:
     It is not to begin before `due` on the clock of this process. `course` is what the next worker has to know,
     `reports` are those of the attempt that failed, as text, because mostly nobody asks for them. `stays` tells the
     next worker to keep the test should it fail again. `places` are the workers on which it failed, `crashes` is how
-    many attempts ended their worker.
+    many attempts ended their worker. Of one that `is_told` pytest has the reports: it failed finally, and is in doubt.
     """
 
     index: int
@@ -43,6 +43,7 @@ class WaitingTest:
     stays: bool = False
     has_begun: bool = False
     crashes: int = 0
+    is_told: bool = False
 
     @property
     def has_crashed(self) -> bool:

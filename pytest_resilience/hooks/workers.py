@@ -182,6 +182,12 @@ class Workers:
             finished, ended = carried
         self._take(node, finished, ended)
 
+    def note(self, node: Any, finished: TestFinished, ended: AttemptEnded | None) -> None:
+        """Take what became of a test that had been reported before: no threshold counts it twice."""
+        if ended is not None:
+            self._observe(node, ended)
+        self._observe(node, finished)
+
     def _key_at(self, report: pytest.TestReport) -> str:
         return self.key_at(getattr(report, "item_index", None), report.nodeid)
 

@@ -253,6 +253,12 @@ OPTIONS = (
         help="what becomes of processes that a worker leaves behind which dies or is ended",
     ),
     Option(
+        key="worker.poisoned-after",
+        parse=values.whole(0),
+        default=0,
+        help="replace a worker that finally fails N tests in a row while others pass, and run them again elsewhere; 0: never",
+    ),
+    Option(
         key="hang.timeout",
         parse=values.seconds,
         default=0.0,

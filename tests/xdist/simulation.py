@@ -12,13 +12,15 @@ from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
-from pytest_resilience.core.facts import TestFinished
+from pytest_resilience.core.facts import AttemptEnded, TestFinished
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
 from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.activity import Activity
 from pytest_resilience.hooks.crashes import Crashes
 from pytest_resilience.hooks.handover import BEGINS, GIVES_AGAIN, HANDED, WAITS
+from pytest_resilience.hooks.last_words import RETIRE
+from pytest_resilience.hooks.poisoned import Poisoned
 from pytest_resilience.hooks.redistribution import Redistribution
 
 SHUTDOWN = "shutdown"
@@ -37,6 +39,7 @@ class Worker:
         self.workerinfo: dict[str, Any] = {}
         self.workeroutput = {"exitstatus": 0, "shouldfail": False, "shouldstop": False}
         self.is_down = False
+        self.is_retired = False
         self._is_shutdown_sent = False
         self._queue: deque[Any] = deque()
         self._next: Any = None
@@ -72,6 +75,8 @@ class Worker:
         if name == HANDED:
             said = json.loads(arguments["text"])
             self._handed[said["index"]] = said
+        elif name == RETIRE:
+            self.is_retired = True
         elif name == "runtests":
             self._queue.extend(arguments["indices"])
         elif name == "shutdown":
@@ -107,6 +112,10 @@ class Worker:
 
     _is_waiting = False
 
+    @property
+    def _is_ending(self) -> bool:
+        return self.is_retired or self._world.is_stopped
+
     def _life(self) -> Iterator[None]:
         self._tell("workerready", workerinfo={})
         yield
@@ -114,7 +123,7 @@ class Worker:
         self._is_waiting = True
         yield
         upcoming = self._queue.popleft()
-        while upcoming is not SHUTDOWN and not self._world.is_stopped:
+        while upcoming is not SHUTDOWN and not self._is_ending:
             self._is_waiting = True
             while not self._queue:
                 yield
@@ -126,7 +135,7 @@ class Worker:
             self._tell("runtest_protocol_complete", item_index=index, duration=0.0)
             yield
         self._is_waiting = False
-        while self._kept and not self._world.is_stopped:
+        while self._kept and not self._is_ending:
             strategy, index, course = self._kept.pop(0)
             yield from self._run(index, {"strategy": strategy, "course": course}, in_loop=False)
         for _, index, course in self._kept:
@@ -139,11 +148,11 @@ class Worker:
         world = self._world
         course: dict[str, Any] = {"number": 1, "seconds": 0.0} if handed is None else dict(handed["course"])
         number = course["number"]
-        if handed is not None and world.is_stopped and not in_loop:
+        if handed is not None and self._is_ending and not in_loop:
             self._finish(index, Outcome.FAILED, number - 1)
             return
         self._tell("logstart", nodeid=world.ids[index], location=())
-        if handed is not None and world.is_stopped:
+        if handed is not None and self._is_ending:
             return
         if handed is not None:
             self._tell(BEGINS, text=json.dumps({"index": index}))
@@ -155,7 +164,7 @@ class Worker:
         yield
         if does == DIE:
             yield from self._die()
-        if does in (FAIL, DIE_AFTER) and number < world.limit and not world.is_stopped:
+        if does in (FAIL, DIE_AFTER) and number < world.limit and not self._is_ending:
             self._wait(index, {**course, "number": number + 1}, in_loop=in_loop)
         else:
             self._finish(index, Outcome.FAILED if does == FAIL else Outcome.PASSED, number)
@@ -185,7 +194,9 @@ class Worker:
 
     def _finish(self, index: int, outcome: Outcome, attempts: int) -> None:
         report = self._world.report(index, failed=outcome is Outcome.FAILED)
-        verdicts.attach(report, TestFinished(key=self._world.ids[index], outcome=outcome, attempts=attempts))
+        key = self._world.ids[index]
+        ended = AttemptEnded(key=key, attempt=attempts, outcome=outcome) if outcome.is_bad else None
+        verdicts.attach(report, TestFinished(key=key, outcome=outcome, attempts=attempts), ended)
         self._tell("testreport", rep=report)
 
     def _die(self) -> Iterator[None]:
@@ -210,6 +221,7 @@ class World:
         limit: int = 3,
         restarts: int | None = None,
         crash_retries: int = 0,
+        poisoned_after: int = 0,
         dies_before: Callable[[int], bool] = lambda index: False,
         is_stock: bool = False,
         strategy_of: Callable[[int], str] = lambda index: "deferred",
@@ -246,9 +258,12 @@ class World:
         owner: Any = SimpleNamespace(
             config=self.config, segment=None, allowance=None, guarded=_unguarded, decision=None,
             run=self.run_so_far, write=self.run_so_far.observe, warn=lambda *what: None,
+            settings={"worker.poisoned-after": poisoned_after},
         )  # fmt: skip
         terminal: Any = SimpleNamespace(
-            given_up=lambda key: self.taken_back.update([key]), retried=lambda *what: None
+            given_up=lambda key: self.taken_back.update([key]),
+            retried=lambda *what: None,
+            say=lambda text: None,
         )
         self.redistribution = Redistribution(owner, terminal)
         known: Any = SimpleNamespace(
@@ -256,7 +271,10 @@ class World:
             key_at=lambda index, nodeid: nodeid,
             index_of=self.ids.index,
             crash_retries=lambda index: crash_retries,
+            note=lambda node, finished, ended: self.verified.append(self.ids.index(finished.key)),
         )
+        self.verified: list[int] = []
+        self.poisoned = Poisoned(owner, terminal, known, self.redistribution) if poisoned_after else None
         self.activity = Activity()
         unwatched: Any = SimpleNamespace(hang_of=lambda node: None)
         self.crashes = Crashes(owner, terminal, known, self.redistribution, self.activity, unwatched)
@@ -270,6 +288,8 @@ class World:
         }
         self.session.sched = classes[mode](self.config, dsession.Producer("", enabled=False))
         self._is_stock = is_stock
+        if self.poisoned is not None:
+            self.poisoned.pytest_configure_node()
         if not is_stock:
             making: Any = self.crashes.pytest_xdist_make_scheduler()
             next(making)
@@ -355,7 +375,7 @@ class _Hooks:
                 with suppress(StopIteration):
                     handling.send(None)
                 return None
-            for plugin in (world.crashes, world.redistribution):
+            for plugin in (world.crashes, world.redistribution, world.poisoned):
                 method = getattr(plugin, name, None)
                 if method is not None:
                     method(**{one: arguments[one] for one in signature(method).parameters})

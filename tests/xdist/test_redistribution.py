@@ -17,7 +17,9 @@ DEATHS = (DIE_AT_ONCE, DIE, DIE_AFTER)
 MODES = ("load", "worksteal", "loadscope", "loadfile", "loadgroup")
 
 
-def made(seed: int, mode: str, *, may_die: bool) -> tuple[World, Callable[[int], int]]:
+def made(
+    seed: int, mode: str, *, may_die: bool, may_poison: bool = False
+) -> tuple[World, Callable[[int], int]]:
     """A session in which everything is drawn, who moves next too."""
     draw = random.Random(seed)
     deeds = [PASS, FAIL, FAIL, *(DEATHS if may_die else ())]
@@ -35,11 +37,12 @@ def made(seed: int, mode: str, *, may_die: bool) -> tuple[World, Callable[[int],
     world = World(
         mode,
         lambda index, number: draw.choice(deeds),
-        workers=draw.randint(1, 3),
+        workers=draw.randint(2 if may_poison else 1, 3),
         total=draw.randint(1, 12),
-        limit=draw.randint(1, 4),
+        limit=draw.randint(1, 2 if may_poison else 4),
         restarts=draw.choice([None, 0, 1, 3]),
         crash_retries=draw.choice([0, 1, 2]),
+        poisoned_after=draw.choice([1, 2]) if may_poison else 0,
         dies_before=lambda index: may_die and draw.random() < 0.05,
         strategy_of=lambda index: strategies[index],
     )
@@ -78,6 +81,43 @@ def test_with_workers_that_die(mode: str, seed: int) -> None:
     world, choose = made(seed, mode, may_die=True)
     world.run(choose)
     check_once(world)
+
+
+@pytest.mark.parametrize("mode", ["load", "worksteal"])
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=300, deadline=None)
+def test_with_workers_that_are_replaced_because_they_fail(mode: str, seed: int) -> None:
+    """What such a worker leaves is run, what it failed is run once more; pytest hears of each test once."""
+    world, choose = made(seed, mode, may_die=False, may_poison=True)
+    world.run(choose)
+    begun = {index for _, index, _ in world.attempts}
+    assert all(len(finals) == (index in begun) for index, finals in world.finals.items())
+    assert world.is_stopped or len(begun) == world.total
+    retired = [worker for worker in world.workers if worker.is_retired]
+    failed = {
+        index
+        for worker, index, number in world.attempts
+        if worker in retired and world.finals[index] == [Outcome.FAILED]
+    }
+    assert set(world.verified) <= failed
+    assert len(world.verified) == len(set(world.verified))
+    assert not world.verified or retired
+    assert world.poisoned is not None
+    assert world.is_stopped or not world.poisoned._in_doubt
+    for index in range(world.total):
+        numbers = [number for _, one, number in world.attempts if one == index]
+        assert numbers == sorted(set(numbers)), "no attempt is made twice"
+        assert len(numbers) <= world.limit + (index in world.verified)
+
+
+@pytest.mark.parametrize("mode", ["load", "worksteal"])
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None)
+def test_with_workers_that_are_replaced_and_others_that_die(mode: str, seed: int) -> None:
+    world, choose = made(seed, mode, may_die=True, may_poison=True)
+    world.run(choose)
+    is_cut = world.is_stopped or world.session._summary_report
+    assert is_cut or all(world.finals.values())
 
 
 @pytest.mark.parametrize("may_die", [False, True])
