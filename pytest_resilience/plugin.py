@@ -240,6 +240,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     from pytest_resilience.hooks.crashes import Crashes
     from pytest_resilience.hooks.deferred import Alone
     from pytest_resilience.hooks.ends import Ends
+    from pytest_resilience.hooks.guarded import Guarded
     from pytest_resilience.hooks.handover import GIVES_AGAIN
     from pytest_resilience.hooks.interrupts import Grace, Interrupts
     from pytest_resilience.hooks.limits import Limits
@@ -286,8 +287,11 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
     in_this_process = InThisProcess(settings["stop.grace"])
     register(in_this_process, "resilience-interrupts")
     register(Signals(in_this_process), "resilience-signals")
-    register(OfSession(owner), "resilience-stacks")
-    serial = Serial(owner, terminal)
+    guarded = Guarded(owner, terminal)
+    # The last one comes first: the guard takes over what faulthandler writes.
+    register(OfSession(owner, lambda: guarded.is_guarded), "resilience-stacks")
+    register(guarded, "resilience-guarded")
+    serial = Serial(owner, terminal, guarded)
     policies = Policies(config, settings, serial.refuse)
     limits = Limits(config, settings, serial.refuse, serial.limits)
     selection = Selection(lambda: Orders.of(owner.plan), config.rootpath, serial.collected, owner.redactor)

@@ -30,7 +30,7 @@ RINGS: tuple[dict[str, str], ...] = (
     {"settings": "__init__ options resolved tables values", "history": "", "hookspecs": ""},
     {
         "hooks": "__init__ activity allowance attempt attempts board children choice collecting conditions "
-        "crashes deferred ends explain handover inquiry internals interrupts journal last_words "
+        "crashes deferred ends explain guard guarded handover inquiry internals interruption interrupts journal last_words "
         "lastfailed lifeline limits listeners owner poisoned policies processes recording redaction "
         "redistribution repeated rerunfailures rescheduling resuming rivals selection serial session "
         "shards signals stacks subtests supervision terminal timeouts verdicts visible waiting "

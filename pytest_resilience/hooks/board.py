@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -15,15 +16,16 @@ from pytest_resilience.ledger.disk import DISK
 from pytest_resilience.ledger.forks import let_go_in_children
 from pytest_resilience.ledger.machine import PROC, Process
 
-# What a process may be in; between attempts it waits, and is idle between tests.
-PHASES = ("", "setup", "call", "teardown", "waiting")
+# What a process may be in; between attempts it waits, and is idle between tests. The last three are for a session
+# without workers.
+PHASES = ("", "setup", "call", "teardown", "waiting", "collecting", "ending", "over")
 _NUMBER = {phase: number for number, phase in enumerate(PHASES)}
 _EACH = len(PHASES)
 
 # The clock is the same in all processes of a machine. Tests replace it; we want the real one.
 _clock = time.monotonic
 
-_BEGUN, _SINCE, _WHAT = range(3)
+_BEGUN, _SINCE, _WHAT, _LIMIT = range(4)
 _SIZE = mmap.PAGESIZE
 
 
@@ -55,13 +57,28 @@ class Board:
         slots[_SINCE] = now
         slots[_WHAT] = attempt * _EACH + _NUMBER[phase]
 
+    def allow(self, seconds: float) -> None:
+        """How long an attempt may take from now on; 0 for any time."""
+        self._slots[_LIMIT] = seconds
+
+    @property
+    def view(self) -> "View":
+        """What others see, for a process that is forked from this one."""
+        return View(self._slots)
+
     def plain(self) -> dict[str, Any]:
         """What another process needs to read it, as plain values."""
         return {"fd": self._fd, **asdict(Process.here())}
 
+    def close(self) -> None:
+        """Nobody looks any more. A worker does not do this: what it showed last is wanted until it is gone."""
+        self.forget()
+        with suppress(OSError):
+            DISK.close(self._fd)
+
     def forget(self) -> None:
         """In a forked child: what it does is not what its parent does."""
-        self._slots = memoryview(bytearray(8 * 3)).cast("d")
+        self._slots = memoryview(bytearray(8 * 4)).cast("d")
 
 
 class View:
@@ -104,3 +121,8 @@ class View:
     def since(self) -> float:
         """When its phase began."""
         return self._slots[_SINCE]
+
+    @property
+    def limit(self) -> float:
+        """How long an attempt may take, 0 for any time."""
+        return self._slots[_LIMIT]

@@ -6,14 +6,16 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext, suppress
 from functools import partial
 from inspect import signature
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
 from _pytest import faulthandler as stack_dumps
 from _pytest.junitxml import xml_key
+from _pytest.main import wrap_session
 from _pytest.mark import MarkMatcher
 from _pytest.mark.expression import Expression
+from _pytest.outcomes import Failed as Failed
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.core.errors import causes
@@ -55,6 +57,17 @@ def run_phase(
     if check_interactive_exception(call, report):
         hook.pytest_exception_interact(node=item, call=call, report=report)
     return report, call.excinfo.value if call.excinfo is not None else None
+
+
+def is_in_call(frame: FrameType | None) -> bool:
+    """Whether what is raised in this frame becomes the failure of a phase of a test, or of a collector.
+
+    Of this session: it may run within a test of another one.
+    """
+    call = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
+    while frame is not None and frame.f_code not in (call, wrap_session.__code__):
+        frame = frame.f_back
+    return frame is not None and frame.f_code is call
 
 
 def open_item(item: pytest.Item) -> None:

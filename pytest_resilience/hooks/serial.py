@@ -6,6 +6,7 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
+from pytest_resilience.hooks.guarded import Guarded
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.hooks.session import stop_serial
@@ -15,21 +16,21 @@ from pytest_resilience.hooks.terminal import Terminal
 class Serial:
     """The journal of a serial session: what happened goes to the owner itself."""
 
-    def __init__(self, owner: Owner, terminal: Terminal) -> None:
+    def __init__(self, owner: Owner, terminal: Terminal, guarded: Guarded) -> None:
         self._owner = owner
         self._terminal = terminal
+        self._guarded = guarded
+        self.entered = guarded.entered
 
     def may_go_on(self, item: pytest.Item) -> bool:
         """Pytest's own loop stops a session."""
+        self._guarded.begins(item)
         return True
 
     def started(self, started: AttemptStarted) -> None:
         """Make it durable. The live fold need not know: this process sees the end of the attempt, or nothing more."""
         if self._owner.segment is not None:
             self._owner.segment.write(started)
-
-    def entered(self, phase: str, attempt: int) -> None:
-        """Nobody watches."""
 
     def write(self, fact: Fact) -> None:
         """Make a fact durable and known."""
@@ -75,7 +76,8 @@ class Serial:
         self._owner.selected(collected, collected.keys(collected.nodeids))
 
     def limits(self, limits: dict[str, float]) -> None:
-        """Nobody watches."""
+        """Let the guard know, or have one."""
+        self._guarded.limits(limits)
 
     def refuse(self, text: str) -> None:
         """End the session because something that the user wrote cannot be understood."""

@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -98,16 +99,20 @@ class Stacks:
 
 
 class OfSession:
-    """Keeps the file of a session without workers. What it dies of goes to the standard error, where a person looks."""
+    """Keeps the file of a session without workers.
 
-    def __init__(self, owner: Owner) -> None:
+    What it dies of goes to the standard error, where a person looks; with a guard, who shows it there, to the file.
+    """
+
+    def __init__(self, owner: Owner, is_guarded: Callable[[], bool]) -> None:
         self._owner = owner
+        self._is_guarded = is_guarded
         self._stacks: Stacks | None = None
 
     def pytest_sessionstart(self) -> None:
         folder = self._owner.folder
         if folder is not None:
-            self._stacks = Stacks(self._owner.config, folder.path, "ctl", takes_over=False)
+            self._stacks = Stacks(self._owner.config, folder.path, "ctl", takes_over=self._is_guarded())
 
     def pytest_unconfigure(self) -> None:
         if self._stacks is not None:

@@ -55,6 +55,22 @@ class Terminal:
             reporter.ensure_newline()
             reporter.write(f"SLOW {printable(self._name(what))} - {text}\n", flush=True, yellow=True)
 
+    def slow_elsewhere(self, what: str, text: str) -> None:
+        """The same, said by a process that does not know what the session has written since."""
+        self.say_elsewhere(f"SLOW {self._name(what)} - {text}")
+
+    def say_elsewhere(self, text: str) -> None:
+        """Show something from the guard's process, on a line of its own."""
+        reporter = self._reporter
+        if reporter is not None and reporter.verbosity >= 0:
+            lines = "".join(f"{printable(line)}\n" for line in text.splitlines())
+            reporter.write(f"\n{lines}", flush=True, yellow=True)
+
+    def flush(self) -> None:
+        """Write all that waits to be written, so that no forked process writes it again."""
+        if self._reporter is not None:
+            self._reporter.flush()
+
     def retried(self, nodeid: str, ended: AttemptEnded, strategy: Strategy, worker: str = "") -> None:
         """Show that an attempt ended and that another follows."""
         reporter = self._reporter

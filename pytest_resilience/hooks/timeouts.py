@@ -17,10 +17,19 @@ _now = time.time
 _MESSAGE = re.compile(r"Timeout \(?>[\d.e+-]+s(\) from pytest-timeout\.)?")
 
 
+class HangTimeout(internals.Failed):
+    """What an attempt is interrupted with that hangs."""
+
+    # As pytest names its own.
+    __module__ = "builtins"
+
+
 def is_timeout(error: BaseException | None) -> bool:
-    """Whether an exception is the one with which pytest-timeout ends a test, or came of it."""
+    """Whether an exception is the one with which a test is ended here or by pytest-timeout, or came of it."""
     return error is not None and any(
-        isinstance(one, pytest.fail.Exception) and _MESSAGE.fullmatch(text_of(one)) for one in causes(error)
+        isinstance(one, HangTimeout)
+        or (isinstance(one, pytest.fail.Exception) and _MESSAGE.fullmatch(text_of(one)))
+        for one in causes(error)
     )
 
 

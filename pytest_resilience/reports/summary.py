@@ -193,9 +193,9 @@ def _places(run: Run, key: str, last: str) -> str:
 
 
 def worker_of(writer: str) -> str:
-    """The worker of a writer's id, as xdist names it; the process that owns the run is "main"."""
+    """The worker of a writer's id, as xdist names it; the process that owns the run is "main", and so is its guard."""
     name = writer.partition(".")[0]
-    return "main" if name in ("", "ctl") else name
+    return "main" if name in ("", "ctl", "guard") else name
 
 
 def _late(run: Run, facts: Facts) -> Iterable[Line]:

@@ -51,7 +51,7 @@ def test_marked(): pass
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
-    """What a session without workers tells of limits, which nobody then watches."""
+    """What a session without workers tells its guard of limits; here there is none."""
     seen: list[dict[str, float]] = []
     monkeypatch.setattr(Serial, "limits", lambda self, limits: seen.append(limits))
     return seen
