@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,30 +15,19 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.history import WAIT_FOR_WRITERS, CannotResume, Past, Patience, to_resume
 from pytest_resilience.ledger.holders import Holder
 from pytest_resilience.ledger.machine import Process
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
-from pytest_resilience.ledger.segments import Segment
+from pytest_resilience.ledger.runs import RunFolder, Store
+
+from . import ledgers
 
 ME = Process.here()
 WORKER = f"gw0.{os.getpid()}.00000000"
 
 
-def a_run(store: Store, now: float = 1.8e9, **others: str) -> RunFolder:
+def a_run(store: Store, now: float = 1.8e9, **others: Any) -> RunFolder:
     """A run that died after one of its two tests, its lock still held."""
-    info = RunInfo(
-        id=new_run_id(now, os.urandom(8)),
-        key="k",
-        rootdir="/r",
-        started=now,
-        pid=ME.pid,
-        start=ME.start,
-        host=ME.host,
-        boot=ME.boot,
-    )
-    folder = store.create(replace(info, **others))  # type: ignore[arg-type]
+    folder = store.create(ledgers.info(now, **others))
     folder.write_selection([TestsSelected(keys=("a", "b"))], SelectionDone(total=2))
-    segment = Segment.create(
-        folder.path, "ctl", run=folder.id, trouble=lambda code, why: pytest.fail(why), seal=folder.seal
-    )
+    segment = ledgers.segment(folder)
     assert segment.write(TestFinished(key="a", outcome=Outcome.PASSED))
     segment.close()
     return folder

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pytest_resilience.core.facts import AttemptStarted, SelectionDone, TestFinished, TestsSelected
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.history import Past, load, to_resume
-from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.retention import DAY, Limits, prune
 from pytest_resilience.ledger.runinfo import RUN_ID, began_at, run_id_after
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
-from pytest_resilience.ledger.segments import Segment
+from pytest_resilience.ledger.runs import RunFolder, Store, new_run_id
+
+from .. import ledgers
 
 pytestmark = pytest.mark.invariant(32)
 
@@ -27,18 +27,14 @@ FEW = Limits(runs=2, days=0, mb=0)
 def a_run(store: Store, now: float, outcome: Outcome = Outcome.FAILED, parent: str = "") -> RunFolder:
     """A run of one test that died with this outcome known, as a session makes it whose clock says `now`."""
     newest = max(store.run_ids(), default="")
-    run_id = run_id_after(newest, now, os.urandom(8))
-    info = RunInfo(id=run_id, key="k", rootdir="/r", started=now, parent=parent, host=machine.host())
-    folder = store.create(info)
+    folder = store.create(ledgers.info(now, id=run_id_after(newest, now, os.urandom(8)), parent=parent))
     folder.write_selection([TestsSelected(keys=("a",))], SelectionDone(total=1))
     write(folder, "ctl", now, outcome)
     return folder
 
 
 def write(folder: RunFolder, worker: str, now: float, outcome: Outcome) -> None:
-    segment = Segment.create(
-        folder.path, worker, run=folder.id, trouble=lambda code, why: pytest.fail(why), clock=lambda: now
-    )
+    segment = ledgers.segment(folder, worker, clock=lambda: now)
     assert segment.write(AttemptStarted(key="a", attempt=1))
     assert segment.write(TestFinished(key="a", outcome=outcome))
     segment.close()

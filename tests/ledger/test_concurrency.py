@@ -13,10 +13,10 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.history import CannotResume, to_resume
 from pytest_resilience.ledger import retention
 from pytest_resilience.ledger.disk import Disk
-from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.retention import DAY, Limits, prune
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
-from pytest_resilience.ledger.segments import Segment
+from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store
+
+from .. import ledgers
 
 SESSIONS = 32
 ROUNDS = 3
@@ -30,20 +30,12 @@ def start(store: Store, key: str) -> tuple[RunFolder, str]:
     except CannotResume:
         past = None
     parent = past.info.id if past is not None else ""
-    me, now = Process.here(), time.time()
-    info = RunInfo(
-        id=new_run_id(now, os.urandom(8)),
-        key=key,
-        rootdir="/r",
-        parent=parent,
-        pid=me.pid,
-        start=me.start,
-        host=me.host,
-        boot=me.boot,
+    now = time.time()
+    folder = store.create(
+        ledgers.info(now, key=key, parent=parent), past.knowledge if past is not None else []
     )
-    folder = store.create(info, past.knowledge if past is not None else [])
     folder.write_selection([TestsSelected(keys=("a",))], SelectionDone(total=1))
-    segment = Segment.create(folder.path, "ctl", run=folder.id, trouble=lambda code, why: os._exit(3))
+    segment = ledgers.segment(folder, trouble=lambda code, why: os._exit(3))
     assert segment.write(TestFinished(key="a", outcome=Outcome.FAILED))
     # As if all of this had been a day ago: what is protected is so because somebody is alive.
     prune(store, FEW, now=now + DAY)

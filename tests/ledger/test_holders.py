@@ -14,8 +14,10 @@ import pytest
 from pytest_resilience.ledger.holders import holders, processes_with
 from pytest_resilience.ledger.locks import Lock, is_held
 from pytest_resilience.ledger.machine import Process
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, lock_of, new_run_id
+from pytest_resilience.ledger.runs import RunFolder, Store, lock_of
 from pytest_resilience.ledger.segments import Segment
+
+from .. import ledgers
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a lock")
 pytestmark = pytest.mark.invariant(18)
@@ -24,16 +26,7 @@ ME = Process.here()
 
 
 def a_run(tmp_path: Path, owner: Process = ME) -> RunFolder:
-    info = RunInfo(
-        id=new_run_id(1.8e9, os.urandom(8)),
-        key="k",
-        rootdir="/r",
-        pid=owner.pid,
-        start=owner.start,
-        host=owner.host,
-        boot=owner.boot,
-    )
-    return Store(tmp_path / "store").create(info)
+    return Store(tmp_path / "store").create(ledgers.info(owner=owner))
 
 
 # Makes a run, or takes the lock of a worker, and forks a child as a library in C does: Python does not learn of it.

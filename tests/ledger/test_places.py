@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import Disk
 from pytest_resilience.ledger.places import Stores, state_folder
 from pytest_resilience.ledger.runs import (
@@ -21,12 +20,14 @@ from pytest_resilience.ledger.runs import (
     new_run_id,
 )
 
+from .. import ledgers
+
 MOMENT = 1.8e9
 
 
 def info(second: int = 0, random: str = "") -> RunInfo:
     run_id = new_run_id(MOMENT + second, bytes.fromhex(random) if random else os.urandom(8))
-    return RunInfo(id=run_id, key="k", rootdir="/r", pid=os.getpid(), host=machine.host())
+    return ledgers.info(id=run_id)
 
 
 class Closed(Disk):

@@ -19,12 +19,12 @@ from pytest_resilience.core.facts import (
 )
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.history import load, to_resume
-from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.lines import BadLine, decode
 from pytest_resilience.ledger.reading import read
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
-from pytest_resilience.ledger.segments import SYNC_SECONDS, Segment
+from pytest_resilience.ledger.runs import RunFolder, Store, new_run_id
+from pytest_resilience.ledger.segments import SYNC_SECONDS
 
+from .. import ledgers
 from .power_cuts import TracedDisk, left_by
 
 NOW = 1_800_000_000.0
@@ -53,18 +53,9 @@ def tell(base: Path, durability: str, chance: Random) -> Story:
     """A run of twelve tests from its making to its end."""
     disk = TracedDisk(base)
     story = Story(disk, Store(base / ".pytest_resilience", disk=disk))
-    run_id = new_run_id(NOW, chance.randbytes(8))
-    info = RunInfo(id=run_id, key="k", rootdir="/r", started=NOW, host=machine.host())
+    info = ledgers.info(NOW, id=new_run_id(NOW, chance.randbytes(8)))
     folder = story.store.create(info, INHERITED)
-    segment = Segment.create(
-        folder.path,
-        "ctl",
-        run=info.id,
-        durability=durability,
-        trouble=lambda code, why: pytest.fail(why),
-        clock=lambda: story.now,
-        disk=disk,
-    )
+    segment = ledgers.segment(folder, durability=durability, clock=lambda: story.now, disk=disk)
     folder.write_selection(
         [TestsSelected(keys=TESTS), TestsSelected(keys=("old_1", "old_2"), fate="carried")],
         SelectionDone(total=len(TESTS) + 2),

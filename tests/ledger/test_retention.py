@@ -1,6 +1,5 @@
 """What is removed, and that nothing is removed which somebody may still need."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.ledger.retention import DAY, GRACE_SECONDS, MB, Limits, StoredRun, prune, removable
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
+from pytest_resilience.ledger.runs import RunFolder, Store, new_run_id
+
+from .. import ledgers
 
 NOW = 1_800_000_000.0
 
@@ -102,9 +103,7 @@ def test_what_takes_too_much_room_goes() -> None:
 
 
 def a_run(store: Store, *, hours: float, key: str = "k", ended: bool = True) -> RunFolder:
-    began = NOW - hours * 3600
-    info = RunInfo(id=new_run_id(began, os.urandom(8)), key=key, rootdir="/r", started=began)
-    folder = store.create(info)
+    folder = store.create(ledgers.info(NOW - hours * 3600, key=key))
     if ended:
         folder.finish(exit_status=0, counts={"passed": 1})
     folder.release()

@@ -37,12 +37,13 @@ from pytest_resilience.ledger.runs import (
 )
 from pytest_resilience.ledger.segments import Segment
 
+from .. import ledgers
+
 MOMENT = 1769000000.0
 
 
 def info(*, now: float = MOMENT, random: bytes = b"", **others: Any) -> RunInfo:
-    run_id = new_run_id(now, random or os.urandom(8))
-    return RunInfo(id=run_id, key="k", rootdir="/r", started=now, **others)
+    return ledgers.info(now, id=new_run_id(now, random or os.urandom(8)), **others)
 
 
 def store_in(tmp_path: Path) -> Store:

@@ -1,7 +1,6 @@
 """A disk that fails once while a run is made, described, ended or removed: no run is ever half there."""
 
 import errno
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -18,8 +17,9 @@ from pytest_resilience.ledger.disk import Disk, write_whole
 from pytest_resilience.ledger.final import Final
 from pytest_resilience.ledger.locks import Lock
 from pytest_resilience.ledger.retention import Limits, prune
-from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
+from pytest_resilience.ledger.runs import RunFolder, Store
 
+from .. import ledgers
 from .faulty import Died, Fault, FaultyDisk, in_place_of_the_disk
 
 NOW = 1_800_000_000.0
@@ -46,10 +46,7 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_run(store: Store, *, hours: float = 0) -> RunFolder:
-    began = NOW - hours * 3600
-    return store.create(
-        RunInfo(id=new_run_id(began, os.urandom(8)), key="k", rootdir="/r", started=began), INHERITED
-    )
+    return store.create(ledgers.info(NOW - hours * 3600), INHERITED)
 
 
 T = TypeVar("T")
