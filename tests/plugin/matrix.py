@@ -1,12 +1,9 @@
 """A generated suite in which a phase fails, once or always: files by kind of test, phase and scope."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
 from textwrap import indent
-
-import pytest
 
 PHASES = ("setup", "call", "teardown")
 SCOPES = ("function", "class", "module", "session")
@@ -200,11 +197,6 @@ BEFORE_THE_END = [group for group in GROUPS if not group.ends_with_the_session]
 AT_THE_END = [group for group in GROUPS if group.ends_with_the_session]
 # In these what fails is, for every kind, the last of its file.
 LAST = [group for group in GROUPS if group.late]
-
-
-def cases(runs: Mapping[str, list[Group]]) -> list[object]:
-    """A case for each run and each of its groups."""
-    return [pytest.param(run, group, id=f"{run}-{group}") for run, groups in runs.items() for group in groups]
 
 
 # What the files of a suite share. A fixture notes + when it is made, ! when its setup failed, - when it is

@@ -149,6 +149,7 @@ class Seen:
         finally:
             batch.clear()
         self.run = batch.last.run
+        self._groups = groups
         self._cells = {cell.name: cell for group in groups for cell in group.cells}
         self.notes = [self._read(path) for path in sorted(folder.glob("notes-*.txt"))]
         self._ran = [_by_cell(_ran(notes, many_ends=many_ends)) for notes in self.notes]
@@ -173,6 +174,11 @@ class Seen:
             for several in process.values()
             for ran in several
         }
+
+    def wrong(self) -> dict[str, list[str]]:
+        """What is not as the table has it, by the groups."""
+        found = {str(one): self.wrong_outcomes(one) + self.wrong_numbers(one) for one in self._groups}
+        return {group: sentences for group, sentences in found.items() if sentences}
 
     def wrong_outcomes(self, group: Group) -> list[str]:
         """The tests of a group of which the ledger has another outcome or other attempts than the table."""

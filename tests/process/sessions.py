@@ -102,7 +102,8 @@ from pytest_resilience.hooks import lifeline
 lifeline.tie_to = lambda controller: False
 """
 
-SECONDS = 60.0
+# No session takes anywhere near this long; the matrix of retries takes ten seconds of a quiet machine.
+SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True)
