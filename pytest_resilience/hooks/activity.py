@@ -5,7 +5,7 @@ Events come in the thread that hears a worker, so that this is known while the c
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytest
@@ -75,8 +75,11 @@ class Activity:
             return doing
         # In this order: a worker that goes on meanwhile is then taken for younger than it is.
         phase, attempt = view.phase, view.attempt
-        since = view.since if phase == "waiting" else view.begun
-        return Doing("running", since, doing.nodeid, phase, attempt) if phase else doing
+        since = view.since if phase in ("", "waiting") else view.begun
+        if not phase:
+            # What follows the last attempt is none: its time begins anew.
+            return replace(doing, since=max(doing.since, since))
+        return Doing("running", since, doing.nodeid, phase, attempt)
 
     def lost_at(self, node: Any) -> float:
         """When a worker was lost; now, if it is not known to be."""

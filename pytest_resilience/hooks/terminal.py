@@ -53,7 +53,10 @@ class Terminal:
         reporter = self._reporter
         if reporter is not None and reporter.verbosity >= 0:
             reporter.ensure_newline()
-            reporter.write(f"SLOW {printable(self._name(what))} - {text}\n", flush=True, yellow=True)
+            # It knows nothing of dots, which do not end their line.
+            begin = "\n" if self._config.get_terminal_writer().width_of_current_line else ""
+            line = f"{begin}SLOW {printable(self._name(what))} - {text}\n"
+            reporter.write(line, flush=True, yellow=True)
 
     def slow_elsewhere(self, what: str, text: str) -> None:
         """The same, said by a process that does not know what the session has written since."""

@@ -38,12 +38,7 @@ _SECONDS_TO_EXIT = 9.0
 _clock = time.monotonic
 _kill = os.kill
 
-_IN_WORDS = {
-    "starting": "was starting",
-    "collecting": "was collecting",
-    "idle": "was ending",
-    "ended": "was ending",
-}
+_IN_WORDS = {"starting": "starting", "collecting": "collecting", "idle": "ending", "ended": "ending"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +64,7 @@ class Hang:
     def _did(self) -> str:
         doing = self.doing
         if doing.what != "running":
-            return _IN_WORDS[doing.what]
+            return f"was {_IN_WORDS[doing.what]}"
         return f"was in the {doing.phase}" if doing.phase in ("setup", "call", "teardown") else "was"
 
     @property

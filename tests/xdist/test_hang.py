@@ -102,6 +102,9 @@ def test_a_hang_is_tried_again_like_a_crash(batch: "Batch") -> None:
     assert said.status == 1
     assert batch.begun() == {f"test_a.py::test[{n}]": 2 if n in (2, 4) else 1 for n in range(6)}
     assert said.line("FLAKY").startswith("test_a.py::test[2] - passed on attempt 2 of 2: worker gw")
+    assert said.line("SLOW").startswith("test_a.py::test["), (
+        "a line begins with it, whatever was printed before"
+    )
     assert said.line("RETRIED").startswith("test_a.py::test[4] - timed out in all attempts")
     ends = [(one.key[-2], one.attempt, one.outcome, one.phase) for one in batch.last.of(AttemptEnded)]
     assert sorted(ends) == [
