@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -72,12 +73,21 @@ class Crashes:
         with self._owner.guarded():
             xdist_repairs.repair(scheduler)
             session = xdist_internals.dsession(self._owner.config)
-            xdist_repairs.forget_who_was_sent_away(session)
+            xdist_repairs.add_when_collected(session)
             xdist_repairs.end_without_workers(session)
             xdist_repairs.replace_if_needed(session, self._redistribution.has_work)
             xdist_internals.settle_crashes(self._owner.config)
             self._reports = xdist_internals.HeldReports(self._owner.config, self._ended_with)
         return scheduler
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        # With "each" workers may differ. With all others an index, or an id, would mean another test there, or none.
+        known = getattr(self._pool.scheduler, "collection", None)
+        if known is not None and list(ids) != known:
+            why = f"{node.gateway.id} collected other tests than the workers before it, and was given none of theirs"
+            self._owner.warn(Code.WORKER_START_FAILED, why)
+            node.shutdown()
 
     def _ended_with(self, node: Any, report: pytest.TestReport) -> None:
         index = getattr(report, "item_index", None)

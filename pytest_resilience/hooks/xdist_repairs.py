@@ -396,17 +396,41 @@ def replace_if_needed(session: Any, is_needed: Callable[[], bool]) -> None:
     session._clone_node = clone
 
 
-def forget_who_was_sent_away(session: Any) -> None:
-    """Do not hear what a worker collected that came when the session was ending, and was told to end; meanwhile another
-    one may have died, and the session goes on. xdist ends with an AssertionError then.
+def add_when_collected(session: Any) -> None:
+    """Let the scheduler know of a replacement when it has collected, and only then: tests are given out by their places,
+    and of what has not been collected nobody knows the places.
+
+    One that came when the session was ending was told to end, and stays unknown even if the session goes on, because
+    another worker died meanwhile. xdist ends with an AssertionError then.
     """
-    inner = session.worker_collectionfinish
+    ready, collected = session.worker_workerready, session.worker_collectionfinish
+    late: set[Any] = set()
 
-    def collected(node: Any, ids: Sequence[str]) -> None:
-        if session.shuttingdown or node in session.sched.nodes:
-            inner(node, ids)
+    def hear_ready(node: Any, workerinfo: Any) -> None:
+        scheduler = session.sched
+        if session.shuttingdown or not scheduler.collection_is_completed:
+            ready(node=node, workerinfo=workerinfo)
+            return
+        late.add(node)
+        session.sched = SimpleNamespace(add_node=lambda node: None)
+        try:
+            ready(node=node, workerinfo=workerinfo)
+        finally:
+            session.sched = scheduler
 
-    session.worker_collectionfinish = collected
+    def hear_collected(node: Any, ids: Sequence[str]) -> None:
+        is_late = node in late
+        late.discard(node)
+        if session.shuttingdown:
+            # xdist told it to those that it knew of.
+            node.shutdown()
+        elif is_late:
+            session.sched.add_node(node)
+        elif node not in session.sched.nodes:
+            return
+        collected(node=node, ids=ids)
+
+    session.worker_workerready, session.worker_collectionfinish = hear_ready, hear_collected
 
 
 def end_without_workers(session: Any) -> None:

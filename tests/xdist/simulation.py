@@ -119,7 +119,7 @@ class Worker:
     def _life(self) -> Iterator[None]:
         self._tell("workerready", workerinfo={})
         yield
-        self._tell("collectionfinish", ids=self._world.ids)
+        self._tell("collectionfinish", ids=self._world.collected_by(self))
         self._is_waiting = True
         yield
         upcoming = self._queue.popleft()
@@ -223,6 +223,7 @@ class World:
         crash_retries: int = 0,
         poisoned_after: int = 0,
         dies_before: Callable[[int], bool] = lambda index: False,
+        differs: Callable[[int], bool] = lambda number: False,
         is_stock: bool = False,
         strategy_of: Callable[[int], str] = lambda index: "deferred",
     ) -> None:
@@ -231,6 +232,7 @@ class World:
         self.dies_before, self.crash_retries, self.copies = dies_before, crash_retries, workers
         self.ids = [f"test_{index // 3}.py::test_{index}" for index in range(total)]
         self.is_stopped = False
+        self._differs = differs
         self.attempts: list[tuple[Worker, int, int]] = []
         self.finals: dict[int, list[Outcome]] = {index: [] for index in range(total)}
         self.taken_back: Counter[str] = Counter()
@@ -308,6 +310,10 @@ class World:
         self.workers.append(worker)
         self.session._active_nodes.add(worker)
         return worker
+
+    def collected_by(self, worker: Worker) -> list[str]:
+        """What a worker collects, which may differ from what the others do."""
+        return [f"{one}[odd]" if self._differs(self.workers.index(worker)) else one for one in self.ids]
 
     def run(self, choose: Callable[[int], int]) -> None:
         """Run to the end. `choose(n)` draws who of n moves next. AssertionError when nobody can, or it takes for ever."""

@@ -154,6 +154,15 @@ def hears_who_was_sent_away(made: Any) -> bool:
     return True
 
 
+def knows_a_replacement_when_it_has_collected(made: Any) -> bool:
+    node: Any = Stranger()
+    made.worker_workerready(node=node, workerinfo={})
+    if node in made.sched.nodes:
+        return False
+    made.worker_collectionfinish(node=node, ids=made.sched.collection)
+    return node in made.sched.nodes
+
+
 def replaces_only_whom_it_needs(made: Any) -> bool:
     (node,) = made._active_nodes
     made.sched.pending, made.sched.node2pending = [], {node: []}
@@ -166,6 +175,7 @@ def replaces_only_whom_it_needs(made: Any) -> bool:
     [
         (ends_although_tests_are_left, "a session whose last worker ends early ends with an internal error"),
         (hears_who_was_sent_away, "a worker that was sent away ends the session with an AssertionError"),
+        (knows_a_replacement_when_it_has_collected, "a replacement is given tests before it has collected"),
         (replaces_only_whom_it_needs, "a worker that dies after its last test is replaced"),
     ],
 )
@@ -196,6 +206,27 @@ def test_what_is_sent_to_the_dead_is_lost() -> None:
     manager = SimpleNamespace(get_plugin=lambda name: None)
     xdist_internals.tap(node, SimpleNamespace(pluginmanager=manager), lambda *a: None, lambda *a: None)  # type: ignore[arg-type]
     node.sendcommand("runtests", indices=[0])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("odd", [1, 2])
+def test_a_replacement_that_collects_other_tests_is_given_none_and_the_session_ends(
+    mode: str, workers: int, odd: int
+) -> None:
+    """What nobody else is left to run is not run."""
+    for seed in range(20):
+        world = World(
+            mode,
+            lambda index, number: DIE if index in (1, 4) and number == 1 else PASS,
+            workers=workers,
+            crash_retries=1,
+            differs=lambda number: number == workers - 1 + odd,
+        )
+        world.run(random.Random(seed).randrange)
+        copies = workers if mode == "each" else 1
+        assert all(len(finals) <= copies for finals in world.finals.values())
+        assert not [one for one, _, _ in world.attempts if world.workers.index(one) == workers - 1 + odd]
 
 
 # -- xdist alone -------------------------------------------------------------------------------------------------------
