@@ -177,7 +177,9 @@ class Watchdog:
             if is_dead or self._finishes is None:
                 return Watched(what="ended", since=doing.since)
             limit = min(self._stages["ended"], _SECONDS_TO_EXIT)
-            return Watched(what="exits", since=max(doing.since, self._finishes), limit=limit)
+            # On a busy machine some seconds are nothing to tell of.
+            since = max(doing.since, self._finishes)
+            return Watched(what="exits", since=since, limit=limit, slow=limit)
         if is_dead:
             died = self._died.setdefault(node, _clock())
             return Watched(what="dead", since=died + _SECONDS_TO_BE_HEARD, is_gone=True)

@@ -42,6 +42,10 @@ def test_without_a_limit_it_is_told_again_and_again() -> None:
     assert actions(EVERY_TENTH) == []
 
 
+def test_who_is_slow_only_at_the_limit_is_never_told_to_be() -> None:
+    assert [kind for _, kind in actions(EVERY_TENTH, limit=4.0, slow=4.0)][:2] == ["ask", "end"]
+
+
 def test_what_was_missed_is_not_told_later() -> None:
     assert actions([0, 31, 32, 40], slow=10.0) == [(31, "say"), (40, "say")]
     assert actions([0, 31, 31.4, 31.5], limit=10.0) == [(31, "ask"), (31.5, "end")]
