@@ -1,5 +1,6 @@
 """Byte code for the sessions that tests start: what all of them import is compiled once, and what they test never."""
 
+import atexit
 import functools
 import importlib.util
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 # For the sessions of this process, and nobody else.
 _FOLDER = tempfile.TemporaryDirectory(prefix="bytecode-")
+atexit.register(_FOLDER.cleanup)
 
 
 @functools.cache
