@@ -13,6 +13,7 @@ from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import processes
 from pytest_resilience.hooks.activity import Doing
 from pytest_resilience.hooks.board import View
+from pytest_resilience.hooks.guarded import STAGES
 from pytest_resilience.hooks.interruption import INTERRUPT
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.processes import Owned
@@ -27,7 +28,6 @@ from pytest_resilience.ledger.stacks import size_of_stacks
 # What begins while nobody looks is looked at after this: no limit of anybody is that exact.
 _LONGEST_PAUSE = 0.25
 _SHOW = "What became of every test: pytest-resilience show"
-_STAGES = {"collecting": "hang.collect", "ending": "hang.end"}
 
 # Tests replace these; we want the real ones.
 _clock, _kill, _getpid = time.monotonic, os.kill, os.getpid
@@ -44,7 +44,11 @@ class Guard:
         root = processes.process(self._pid)
         self._owned = Owned(frozenset({root} if root is not None else ()), "")
         self._slow: float = owner.settings["hang.slow"]
-        self._stages = {stage: owner.settings[key] for stage, key in _STAGES.items()}
+        settings = owner.settings
+        self._stages: dict[str, float] = {
+            stage: settings[key] if settings["hang.timeout"] or key in settings.sources else 0.0
+            for key, stage in STAGES.items()
+        }
         self._ladder = Ladder()
         self._resumed = 0.0
         self._interrupted: tuple[object, float] | None = None
@@ -89,7 +93,7 @@ class Guard:
             return None
         view = self._view
         phase, since = view.phase, view.since
-        if phase in _STAGES:
+        if phase in self._stages:
             return Watched(what=phase, since=max(since, self._resumed), limit=self._stages[phase])
         if phase not in ("setup", "call", "teardown"):
             return None
@@ -103,7 +107,7 @@ class Guard:
 
     def _doing(self) -> Doing:
         view = self._view
-        if view.phase in _STAGES:
+        if view.phase in self._stages:
             return Doing("collecting" if view.phase == "collecting" else "ended", view.since)
         return Doing("running", view.begun, self._in_flight(), view.phase, view.attempt)
 

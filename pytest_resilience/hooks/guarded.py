@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_resilience.hooks.board import Board
     from pytest_resilience.hooks.interruption import Interruption
 
+# What else of a session has a limit, by what it shows; with a limit for tests, or where these are set themselves.
+STAGES = {"hang.collect": "collecting", "hang.end": "ending"}
+
 # Tests replace these; we want the real ones.
 _getpid, _fork = os.getpid, os.fork
 
@@ -64,7 +67,9 @@ class Guarded:
     # -- hooks ----------------------------------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
-        if self._usual and not self._owner.is_rehearsal:
+        settings = self._owner.settings
+        is_wanted = self._usual or settings["hang.slow"] or settings.sources.keys() & STAGES
+        if is_wanted and not self._owner.is_rehearsal:
             self._begin()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,6 +1,7 @@
 """The guard of a session without workers, as far as that can be seen from within the session."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,22 @@ from .harness import Batch
 
 FILES = Path("/proc/self/fd")
 SUITE = "def test_it(): pass"
+
+
+def test_what_takes_long_is_told_without_a_limit_too(pytester: pytest.Pytester) -> None:
+    table = "[tool.resilience.hang]\nslow = 0.2\n"
+    suite = """
+        import time
+        from pathlib import Path
+        def test_it():
+            until = time.monotonic() + 60
+            while "SLOW test_it.py::test_it - 0 s in its call" not in Path("said.txt").read_text():
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        """
+    batch = Batch(pytester, {"pyproject.toml": table, "test_it.py": suite})
+    said = batch.type(f"{sys.executable} -m pytest -p no:asyncio -p no:xdist > said.txt; echo status=$?")
+    assert said.text.endswith("status=0"), (batch.root / "said.txt").read_text("utf-8")
 
 
 def test_without_a_limit_there_is_none(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
