@@ -77,6 +77,7 @@ SHAPES: dict[str, st.SearchStrategy[Planted]] = {
     "password in a call": within("connect(db_password='{}', timeout=3)"),
     "password in JSON": within('{{"Password": "{}"}}'),
     "password in JSON in JSON": within('{{\\"passwd\\": \\"{}\\"}}'),
+    "password in an id of that": within('{{\\\\"passwd\\\\": \\\\"{}\\\\"}}'),
     "password in a line": within("Passphrase: {}"),
     "secret": within("client_secret={}"),
     "token": within("csrf_token={}"),

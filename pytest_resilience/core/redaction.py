@@ -36,13 +36,14 @@ _STRIPE = rf"{_START}[rs]k_(?:live|test)_[A-Za-z0-9]{{16,}}"
 _END = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 
 _VALUE = r"""[^\s'"\\,;&)\]}<>]"""
-_QUOTED = r"""\\?"[^"\n]+"|\\?'[^'\n]+'"""
-_IS = r"""\\?["']?[ ]{0,4}(?:=(?!=)|:(?![:/]))[ ]{0,4}(?!(?:None|True|False|null|true|false)\b)"""
+# What is escaped several times has a backslash for each, and one for each of these.
+_QUOTED = r"""\\{0,8}"[^"\n]+"|\\{0,8}'[^'\n]+'"""
+_IS = r"""\\{0,8}["']?[ ]{0,4}(?:=(?!=)|:(?![:/]))[ ]{0,4}(?!(?:None|True|False|null|true|false)\b)"""
 _PASSWORD = rf"((?i:password|passwd|passphrase|secret|credentials?){_IS})(?:{_QUOTED}|{_VALUE}{{6,}})"
 # Tokens are words of grammars too; those that are secrets have a digit.
 _TOKEN = (
     rf"((?i:token|(?:api|access|private|account|secret)[_-]?key){_IS})"
-    rf"(?=\\?[\"']?{_VALUE}{{0,256}}[0-9])(?:{_QUOTED}|{_VALUE}{{6,}})"
+    rf"(?=\\{{0,8}}[\"']?{_VALUE}{{0,256}}[0-9])(?:{_QUOTED}|{_VALUE}{{6,}})"
 )
 
 _SHAPES = (
