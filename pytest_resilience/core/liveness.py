@@ -47,6 +47,7 @@ class _Rung:
     """
 
     watched: Watched
+    grace: float
     slept: float = 0.0
     said: int = 0
     asked: float | None = None
@@ -60,8 +61,12 @@ class _Rung:
 
 @dataclass(slots=True)
 class Ladder:
-    """Where each process stands. One that does something else begins anew."""
+    """Where each process stands. One that does something else begins anew.
 
+    `grace` is the time in seconds between asking a process and ending it.
+    """
+
+    grace: float = GRACE_SECONDS
     _rungs: dict[Hashable, _Rung] = field(default_factory=dict)
 
     def look(self, seen: Mapping[Any, Watched], now: float, slept: float = 0.0) -> list[Action]:
@@ -76,7 +81,7 @@ class Ladder:
         for who, watched in seen.items():
             rung = self._rungs.get(who)
             if rung is None or (rung.watched.what, rung.watched.since) != (watched.what, watched.since):
-                rung = self._rungs[who] = _Rung(watched)
+                rung = self._rungs[who] = _Rung(watched, self.grace)
             rung.watched = watched
             rung.slept += max(0.0, min(slept, now - watched.since))
             kind = _next(rung, now)
@@ -112,7 +117,7 @@ def _due(rung: _Rung) -> float:
     if watched.is_gone:
         return watched.since
     if rung.asked is not None:
-        return rung.asked + GRACE_SECONDS
+        return rung.asked + rung.grace
     due = rung.begun + watched.limit if watched.limit else _NEVER
     if watched.period and (watched.slow or not rung.said):
         due = min(due, rung.begun + watched.period * (rung.said + 1))

@@ -57,6 +57,10 @@ class Board:
         slots[_SINCE] = now
         slots[_WHAT] = attempt * _EACH + _NUMBER[phase]
 
+    def goes_on(self) -> None:
+        """The process gets on with its phase, which begins anew."""
+        self._slots[_SINCE] = _clock()
+
     def allow(self, seconds: float) -> None:
         """How long an attempt may take from now on; 0 for any time."""
         self._slots[_LIMIT] = seconds

@@ -27,6 +27,8 @@ from pytest_resilience.ledger.stacks import size_of_stacks
 
 # What begins while nobody looks is looked at after this: no limit of anybody is that exact.
 _LONGEST_PAUSE = 0.25
+# Longer than for a worker: the end costs the whole session, and on a busy machine it takes time to be interrupted.
+_GRACE_SECONDS = 1.5
 _SHOW = "What became of every test: pytest-resilience show"
 
 # Tests replace these; we want the real ones.
@@ -49,9 +51,11 @@ class Guard:
             stage: settings[key] if settings["hang.timeout"] or key in settings.sources else 0.0
             for key, stage in STAGES.items()
         }
-        self._ladder = Ladder()
+        self._ladder = Ladder(_GRACE_SECONDS)
         self._resumed = 0.0
         self._interrupted: tuple[object, float] | None = None
+        self._is_interrupting = False
+        self._interrupted_phase: tuple[float, int, str] | None = None
         self._asked: int | None = None
 
     def stacks_of_session(self, after: int = 0) -> Stacks | None:
@@ -76,6 +80,13 @@ class Guard:
         if watched is None:
             self._ladder.look({}, _clock())
             return
+        if self._is_interrupting:
+            # A signal that comes just before a process begins to wait for a lock does not wake it.
+            self._is_interrupting = self._interrupted == (
+                (self._view.begun, self._view.attempt),
+                self._view.since,
+            )
+            self._send(*[INTERRUPT] * self._is_interrupting)
         for action in self._ladder.look({self._pid: watched}, _clock()):
             match action.kind:
                 case "say":
@@ -137,8 +148,15 @@ class Guard:
         """Have the stacks written, and what hangs interrupted, if it can be."""
         folder, view = self._owner.folder, self._view
         self._interrupted = (view.begun, view.attempt), view.since
+        phase = (view.begun, view.attempt, view.phase)
+        # What goes on after one interruption goes on after another.
+        self._is_interrupting = phase != self._interrupted_phase
+        self._interrupted_phase = phase
         self._asked = size_of_stacks(folder.path, "ctl", self._pid) if folder is not None else None
-        for number in (SIGNAL, INTERRUPT):
+        self._send(SIGNAL, *[INTERRUPT] * self._is_interrupting)
+
+    def _send(self, *numbers: int) -> None:
+        for number in numbers:
             if machine.catches(self._pid, number):
                 with suppress(OSError):
                     _kill(self._pid, number)

@@ -64,6 +64,11 @@ class Guarded:
             self._interruption.phase = phase
             self._board.show(phase, attempt)
 
+    def _heard(self) -> None:
+        """The interruption has come through: what follows takes time again, which the guard has to see."""
+        if self._board is not None:
+            self._board.goes_on()
+
     # -- hooks ----------------------------------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
@@ -112,7 +117,7 @@ class Guarded:
             finally:
                 os.close(session)
             self._board = board
-            self._interruption = Interruption(guard.stacks_of_session)
+            self._interruption = Interruption(guard.stacks_of_session, self._heard)
             self._interruption.install()
 
 

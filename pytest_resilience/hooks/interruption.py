@@ -16,13 +16,14 @@ INTERRUPT: int = signal.SIGRTMIN + 12 if hasattr(signal, "SIGRTMIN") else signal
 
 
 class Interruption:
-    """Handles the signal, unless somebody else does. `stacks` gives what all threads were doing.
+    """Handles the signal, unless somebody else does. `stacks` gives what all threads were doing; `heard` is called first.
 
     Nothing is raised where pytest would not take it for the failure of a phase: then it is over already.
     """
 
-    def __init__(self, stacks: Callable[[], Stacks | None]) -> None:
+    def __init__(self, stacks: Callable[[], Stacks | None], heard: Callable[[], None]) -> None:
         self._stacks = stacks
+        self._heard = heard
         self._is_installed = False
         self.item: pytest.Item | None = None
         self.phase = ""
@@ -44,6 +45,7 @@ class Interruption:
         __tracebackhide__ = True
         if not internals.is_in_call(frame):
             return
+        self._heard()
         stacks = self._stacks()
         if self.item is None or self.phase not in ("setup", "call", "teardown"):
             raise HangTimeout(f"hung while {self.phase or 'between tests'}, and was interrupted")
