@@ -227,7 +227,7 @@ def test_a_run_whose_key_holds_a_secret_goes_on_with_no_other_and_is_resumed_by_
     assert "cust-" not in ledger_of(batch)
     assert [(info.run_key, info.parent) for info in batch.runs] == [("", ""), ("", ""), ("***", ""), ("", "")]
     command, _, _ = run.line("RESUME").partition(" - ")
-    assert command == f"pytest --resume-failed={batch.runs[-1].id.partition('-')[2]}"
+    assert command.endswith(f"pytest --resume-failed={batch.runs[-1].id.partition('-')[2]}")
     assert batch.run(*command.split()[1:]).outcomes == {"carried_over": 1, "failed": 1}
 
 

@@ -50,7 +50,6 @@ def batch_that_ends_with(pytester: pytest.Pytester, ending: str) -> Batch:
         ("pytest.exit('enough', returncode=9)", 9),
         ("raise KeyboardInterrupt", 2),
         ("os.kill(os.getpid(), signal.SIGINT)", 2),
-        ("os.kill(os.getpid(), signal.SIGTERM)", 2),
     ],
 )
 def test_what_ends_a_session_is_not_retried_and_everything_is_torn_down(
@@ -62,6 +61,16 @@ def test_what_ends_a_session_is_not_retried_and_everything_is_torn_down(
     assert " ".join(batch.steps) == "+s +m +f a -f +f a -f -m -s"
     assert run.outcomes == {"passed": 1, "interrupted": 1, "not_run": 1}
     assert batch.tests == {"test_before": "passed", "test_a": "interrupted", "test_after": "not_run"}
+
+
+def test_after_a_signal_that_asks_to_end_the_attempt_in_flight_ends_and_none_follows(
+    pytester: pytest.Pytester,
+) -> None:
+    batch = batch_that_ends_with(pytester, "os.kill(os.getpid(), signal.SIGTERM)")
+    run = batch.run("--retries", "5")
+    assert run.status == 2, run.text
+    assert " ".join(batch.steps) == "+s +m +f a -f +f a -f -m -s"
+    assert run.outcomes == {"passed": 1, "flaky": 1, "not_run": 1}
 
 
 def test_the_attempt_that_was_cut_is_recorded(pytester: pytest.Pytester) -> None:
