@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_resilience.hooks.owner import Owner
     from pytest_resilience.hooks.rerunfailures import Asked
+    from pytest_resilience.hooks.terminal import Terminal
     from pytest_resilience.settings.resolved import Settings
 
 # What is set, or None where the plugin is not active.
@@ -235,55 +237,71 @@ def _refuse_force_alone(config: pytest.Config) -> None:
 
 
 def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
-    from pytest_resilience.hooks.activity import Activity
-    from pytest_resilience.hooks.attempts import Attempts
-    from pytest_resilience.hooks.crashes import Crashes
-    from pytest_resilience.hooks.deferred import Alone
-    from pytest_resilience.hooks.ends import Ends
-    from pytest_resilience.hooks.guarded import Guarded
-    from pytest_resilience.hooks.handover import GIVES_AGAIN
-    from pytest_resilience.hooks.interrupts import Grace, Interrupts
-    from pytest_resilience.hooks.limits import Limits
     from pytest_resilience.hooks.owner import Owner
-    from pytest_resilience.hooks.poisoned import Poisoned
-    from pytest_resilience.hooks.policies import Policies
-    from pytest_resilience.hooks.redistribution import Redistribution
     from pytest_resilience.hooks.repeated import Repeated
-    from pytest_resilience.hooks.rivals import Rivals, loaded, refuse_active
-    from pytest_resilience.hooks.selection import Orders, Selection
-    from pytest_resilience.hooks.serial import Serial
+    from pytest_resilience.hooks.rivals import loaded, refuse_active
     from pytest_resilience.hooks.session import Session
-    from pytest_resilience.hooks.signals import InThisProcess, Signals
-    from pytest_resilience.hooks.stacks import OfSession
     from pytest_resilience.hooks.terminal import Terminal
-    from pytest_resilience.hooks.watchdog import Watchdog
-    from pytest_resilience.hooks.workers import Workers
 
-    rivals = loaded(config)
-    refuse_active(rivals, config)
+    refuse_active(loaded(config), config)
     owner = Owner(config, settings)
     terminal = Terminal(config, owner)
     register = config.pluginmanager.register
     register(terminal, "resilience-terminal")
     register(Session(owner, terminal), "resilience-session")
     register(Repeated(config, shows_tracebacks=settings["retry.tracebacks"]), "resilience-repeated")
-    if _is_distributed(config):
-        activity = Activity()
-        register(activity, "resilience-activity")
-        watchdog = Watchdog(owner, terminal, activity)
-        register(watchdog, "resilience-watchdog")
-        workers, redistribution = Workers(owner, terminal), Redistribution(owner, terminal)
-        register(workers, "resilience-workers")
-        register(redistribution, "resilience-redistribution")
-        grace = Grace(config, settings["stop.grace"])
-        register(Ends(owner, terminal, grace, watchdog, workers.take_collected), "resilience-ends")
-        register(Crashes(owner, terminal, workers, redistribution, activity, watchdog), "resilience-crashes")
-        if settings["worker.poisoned-after"] and config.option.dist in GIVES_AGAIN:
-            register(Poisoned(owner, terminal, workers, redistribution), "resilience-poisoned")
-        interrupts = Interrupts(owner, terminal, grace)
-        register(interrupts, "resilience-interrupts")
-        register(Signals(interrupts, and_interrupts=True), "resilience-signals")
-        return
+    # Each imports only what it needs: a session without workers knows nothing of xdist, and starts earlier.
+    configure = _configure_controller if _is_distributed(config) else _configure_serial
+    configure(config, settings, owner, terminal)
+
+
+def _configure_controller(
+    config: pytest.Config, settings: "Settings", owner: "Owner", terminal: "Terminal"
+) -> None:
+    from pytest_resilience.hooks.activity import Activity
+    from pytest_resilience.hooks.crashes import Crashes
+    from pytest_resilience.hooks.ends import Ends
+    from pytest_resilience.hooks.handover import GIVES_AGAIN
+    from pytest_resilience.hooks.interrupts import Grace, Interrupts
+    from pytest_resilience.hooks.poisoned import Poisoned
+    from pytest_resilience.hooks.redistribution import Redistribution
+    from pytest_resilience.hooks.signals import Signals
+    from pytest_resilience.hooks.watchdog import Watchdog
+    from pytest_resilience.hooks.workers import Workers
+
+    register = config.pluginmanager.register
+    activity = Activity()
+    register(activity, "resilience-activity")
+    watchdog = Watchdog(owner, terminal, activity)
+    register(watchdog, "resilience-watchdog")
+    workers, redistribution = Workers(owner, terminal), Redistribution(owner, terminal)
+    register(workers, "resilience-workers")
+    register(redistribution, "resilience-redistribution")
+    grace = Grace(config, settings["stop.grace"])
+    register(Ends(owner, terminal, grace, watchdog, workers.take_collected), "resilience-ends")
+    register(Crashes(owner, terminal, workers, redistribution, activity, watchdog), "resilience-crashes")
+    if settings["worker.poisoned-after"] and config.option.dist in GIVES_AGAIN:
+        register(Poisoned(owner, terminal, workers, redistribution), "resilience-poisoned")
+    interrupts = Interrupts(owner, terminal, grace)
+    register(interrupts, "resilience-interrupts")
+    register(Signals(interrupts, and_interrupts=True), "resilience-signals")
+
+
+def _configure_serial(
+    config: pytest.Config, settings: "Settings", owner: "Owner", terminal: "Terminal"
+) -> None:
+    from pytest_resilience.hooks.attempts import Attempts
+    from pytest_resilience.hooks.deferred import Alone
+    from pytest_resilience.hooks.guarded import Guarded
+    from pytest_resilience.hooks.limits import Limits
+    from pytest_resilience.hooks.policies import Policies
+    from pytest_resilience.hooks.rivals import Rivals, loaded
+    from pytest_resilience.hooks.selection import Orders, Selection
+    from pytest_resilience.hooks.serial import Serial
+    from pytest_resilience.hooks.signals import InThisProcess, Signals
+    from pytest_resilience.hooks.stacks import OfSession
+
+    register = config.pluginmanager.register
     in_this_process = InThisProcess(settings["stop.grace"])
     register(in_this_process, "resilience-interrupts")
     register(Signals(in_this_process), "resilience-signals")
@@ -308,6 +326,7 @@ def _configure_owner(config: pytest.Config, settings: "Settings") -> None:
         retries_off=settings.retries_off,
     )
     register(attempts, "resilience-attempts")
+    rivals = loaded(config)
     if rivals:
         register(Rivals(rivals, serial.refuse), "resilience-rivals")
 
