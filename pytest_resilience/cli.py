@@ -13,13 +13,11 @@ from pathlib import Path
 from pytest_resilience import __version__
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.history import Past, load
+from pytest_resilience.history import CannotResume, Past, load, named
 from pytest_resilience.ledger.places import Stores, state_folder
 from pytest_resilience.ledger.runinfo import RunInfo, began_at
 from pytest_resilience.ledger.runs import (
     OWNER,
-    AmbiguousRun,
-    NoSuchRun,
     RunFolder,
     Store,
     UnsupportedFormat,
@@ -104,23 +102,14 @@ def _show(asked: argparse.Namespace, now: float) -> list[Line]:
         runs = stores.runs()
         if not runs:
             raise _Refused(_nothing_in(stores))
-        info = stores.find(asked.run) if asked.run else runs[-1]
-        folder = stores.folder(info.id)
-    except NoSuchRun as error:
-        known = ", ".join(error.candidates[-5:]) or "none"
-        raise _Refused(
-            f"{Code.RESUME_LEDGER_MISSING}: no run {asked.run!r} in the ledger; newest runs: {known}"
-        ) from None
-    except AmbiguousRun as error:
-        several = ", ".join(error.candidates)
-        raise _Refused(
-            f"{Code.RESUME_LEDGER_MISSING}: {asked.run!r} fits several runs: {several}; give more of the name"
-        ) from None
+        folder = named(stores, asked.run or runs[-1].id)
+    except CannotResume as error:
+        raise _Refused(str(error)) from None
     except UnsupportedFormat as error:
         raise _Refused(f"{Code.LEDGER_VERSION_UNSUPPORTED}: {error}") from None
     except OSError as error:
         raise _Refused(f"{Code.RESUME_LEDGER_MISSING}: the ledger cannot be read: {error}") from None
-    state = _state(folder)
+    info, state = folder.info, _state(folder)
     past = load(folder)
     if state == "ended" and past.run.ended is None:
         state = "died"

@@ -128,7 +128,7 @@ def to_resume(
     trust, instead of going on to an older one.
     """
     if wanted:
-        folder = _named(store, wanted)
+        folder = named(store, wanted)
         _check_trusted(store, folder.info)
         _check_quiet(folder, patience)
         return load(folder)
@@ -158,7 +158,8 @@ def to_resume(
     return newest
 
 
-def _named(store: Store | Stores, wanted: str) -> RunFolder:
+def named(store: Store | Stores, wanted: str) -> RunFolder:
+    """The one run whose name begins with `wanted`. Raises CannotResume where that is none, or several."""
     try:
         return store.folder(store.find(wanted).id)
     except NoSuchRun as error:
