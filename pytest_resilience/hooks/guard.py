@@ -15,11 +15,12 @@ from pytest_resilience.hooks.activity import Doing
 from pytest_resilience.hooks.board import View
 from pytest_resilience.hooks.guarded import STAGES
 from pytest_resilience.hooks.interruption import INTERRUPT
+from pytest_resilience.hooks.limits import limit_of_stage
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.processes import Owned
 from pytest_resilience.hooks.stacks import SIGNAL, stacks_of
 from pytest_resilience.hooks.terminal import Terminal
-from pytest_resilience.hooks.watchdog import Hang
+from pytest_resilience.hooks.watchdog import Hang, how_slow
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.reading import facts_of
 from pytest_resilience.ledger.segments import Segment
@@ -46,11 +47,7 @@ class Guard:
         root = processes.process(self._pid)
         self._owned = Owned(frozenset({root} if root is not None else ()), "")
         self._slow: float = owner.settings["hang.slow"]
-        settings = owner.settings
-        self._stages: dict[str, float] = {
-            stage: settings[key] if settings["hang.timeout"] or key in settings.sources else 0.0
-            for key, stage in STAGES.items()
-        }
+        self._stages = {stage: limit_of_stage(owner.settings, key) for key, stage in STAGES.items()}
         self._ladder = Ladder(_GRACE_SECONDS)
         self._resumed = 0.0
         self._interrupted: tuple[object, float] | None = None
@@ -136,13 +133,7 @@ class Guard:
 
     def _say(self, watched: Watched, seconds: float) -> None:
         doing = self._doing()
-        limit = f" (limit {watched.limit:g} s)" if watched.limit else ""
-        if doing.what == "running":
-            attempt = f", attempt {doing.attempt}" if doing.attempt > 1 else ""
-            text = f"{seconds:.0f} s in its {doing.phase}{attempt}{limit}"
-        else:
-            text = f"{'collecting' if doing.what == 'collecting' else 'ending'} for {seconds:.0f} s{limit}"
-        self._terminal.slow_elsewhere(doing.nodeid or "the session", text)
+        self._terminal.slow_elsewhere(doing.nodeid or "the session", how_slow(doing, seconds, watched.limit))
 
     def _ask(self) -> None:
         """Have the stacks written, and what hangs interrupted, if it can be."""

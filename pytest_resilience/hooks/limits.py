@@ -19,6 +19,12 @@ LIMITS = "resilience-limits"
 _KEY = "hang.timeout"
 
 
+def limit_of_stage(settings: Settings, key: str) -> float:
+    """How long something beside the tests may take, 0 for any time: with a limit for tests, or where it is set itself."""
+    limit: float = settings[key] if settings[_KEY] or key in settings.sources else 0.0
+    return limit
+
+
 class Limits:
     """Tells, by node id, which tests have another limit than is usual. `refuse` is told of what cannot be understood."""
 

@@ -17,7 +17,7 @@ from pytest_resilience.core.liveness import Ladder, Watched
 from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import processes, xdist_ends, xdist_internals
 from pytest_resilience.hooks.activity import Activity, Doing
-from pytest_resilience.hooks.limits import LIMITS
+from pytest_resilience.hooks.limits import LIMITS, limit_of_stage
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.processes import Found, Owned, listed
 from pytest_resilience.hooks.stacks import SIGNAL, stacks_of
@@ -75,6 +75,17 @@ class Hang:
         return stack + ended
 
 
+def how_slow(doing: Doing, seconds: float, limit: float, worker: str = "") -> str:
+    """How long something takes, as ``5 s in its call, attempt 2 on gw0 (limit 10 s)``."""
+    of_limit = f" (limit {limit:g} s)" if limit else ""
+    if doing.what != "running":
+        return f"{_IN_WORDS[doing.what]} for {seconds:.0f} s{of_limit}"
+    where = f" in its {doing.phase}" if doing.phase else ""
+    attempt = f", attempt {doing.attempt}" if doing.attempt > 1 else ""
+    place = f" on {worker}" if worker else ""
+    return f"{seconds:.0f} s{where}{attempt}{place}{of_limit}"
+
+
 class Watchdog:
     """Looks at the workers in a thread of its own, whatever the controller is busy with.
 
@@ -88,10 +99,7 @@ class Watchdog:
         settings = owner.settings
         self._timeout: float = settings["hang.timeout"]
         self._slow: float = settings["hang.slow"]
-        self._stages = {
-            stage: settings[key] if self._timeout or key in settings.sources else 0.0
-            for stage, key in _STAGES.items()
-        }
+        self._stages = {stage: limit_of_stage(settings, key) for stage, key in _STAGES.items()}
         self._limits: dict[str, float] = {}
         self._ladder = Ladder()
         self._owned: dict[Any, Owned] = {}
@@ -198,14 +206,9 @@ class Watchdog:
         return Watched(what=doing.what, since=since, limit=self._stages[doing.what])
 
     def _say(self, node: Any, watched: Watched, seconds: float) -> None:
-        doing, limit = self._activity.of(node), f" (limit {watched.limit:g} s)" if watched.limit else ""
-        worker = str(node.gateway.id)
-        if doing.what == "running":
-            where = f" in its {doing.phase}" if doing.phase else ""
-            attempt = f", attempt {doing.attempt}" if doing.attempt > 1 else ""
-            self._terminal.slow(doing.nodeid, f"{seconds:.0f} s{where}{attempt} on {worker}{limit}")
-        else:
-            self._terminal.slow(worker, f"{_IN_WORDS[doing.what]} for {seconds:.0f} s{limit}")
+        doing, worker = self._activity.of(node), str(node.gateway.id)
+        what = doing.nodeid if doing.what == "running" else worker
+        self._terminal.slow(what, how_slow(doing, seconds, watched.limit, worker))
 
     def _ask(self, node: Any) -> None:
         """Have the worker write its stacks."""
