@@ -126,6 +126,7 @@ class Crashes:
         if report.outcome == "failed" and self._is_innocent(death):
             self._owner.write(WorkerDown(worker=death.writer, why=death.told.why))
             why = f"{death.told.why} with no test in flight. It cost none an attempt: another worker went on"
+            self._owner.is_marred = True
             self._owner.warn(Code.WORKER_END_FAILED, why)
             return True
         self._owner.write(

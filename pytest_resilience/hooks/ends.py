@@ -45,7 +45,6 @@ class Ends:
         self._take_collected = collected
         self._is_set_up = False
         self._is_over = False
-        self._is_marred = False
         self._status: int | None = None
         self._excused: set[Any] = set()
         self._errors: set[str] = set()
@@ -184,7 +183,7 @@ class Ends:
                 failed[node] = self._how_it_died(node)
         if not failed:
             return
-        self._is_marred = True
+        owner.is_marred = True
         for node, why in failed.items():
             owner.write(WorkerDown(worker=str(node.gateway.id), why=why))
         owner.warn(
@@ -203,7 +202,7 @@ class Ends:
             return self._status
         is_empty = status == pytest.ExitCode.NO_TESTS_COLLECTED and bool(self._stillborn)
         is_green = status in (pytest.ExitCode.OK, FLAKY_STATUS)
-        return pytest.ExitCode.TESTS_FAILED if is_empty or (is_green and self._is_marred) else status
+        return pytest.ExitCode.TESTS_FAILED if is_empty or (is_green and self._owner.is_marred) else status
 
 
 # Where xdist has nothing to say of it: SIGKILL is also how it ends a worker that takes long.

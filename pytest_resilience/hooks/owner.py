@@ -84,6 +84,8 @@ class Owner:
         self.redacted_by: dict[object, int] = {}
         self.is_open = False
         self.is_selected = False
+        # A worker died or failed outside of its tests: what it had to tear down may have failed unseen.
+        self.is_marred = False
         self._has_reproached = False
         self.allowance: Allowance | None = None
         self._tolerance = Tolerance(is_none=settings["retry.fail-on-flaky"], most=settings["retry.max-flaky"])
