@@ -1,4 +1,4 @@
-"""The two kinds of line that every test writes, read without JSON where they are as we write them.
+"""The three kinds of line of which there may be one for every test, read without JSON where they are as we write them.
 
 A resume reads hundreds of thousands of them. What is not spelled exactly so is left to the reader of JSON, which knows
 every way to write the same and what is wrong with the rest.
@@ -7,9 +7,10 @@ every way to write the same and what is wrong with the rest.
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from sys import intern
 from zlib import crc32
 
-from pytest_resilience.core.facts import AttemptStarted, TestFinished
+from pytest_resilience.core.facts import AttemptStarted, TestFinished, TestInherited
 from pytest_resilience.ledger.members import OUTCOMES
 from pytest_resilience.ledger.sizes import KEY_CHARS, WORD_CHARS
 
@@ -17,7 +18,7 @@ _COUNT = r"(?:0|[1-9]\d{0,14})"
 _SECONDS = r"(?:0|[1-9]\d{0,11})\.\d{1,18}"
 # Printable ASCII but for quotes and backslashes: what stands for itself.
 _PLAIN = r"[ !#-\[\]-~]"
-_WRITER, _KEY = rf"{_PLAIN}{{0,{WORD_CHARS}}}", rf"{_PLAIN}{{0,{KEY_CHARS}}}"
+_WORD, _KEY = rf"{_PLAIN}{{0,{WORD_CHARS}}}", rf"{_PLAIN}{{0,{KEY_CHARS}}}"
 
 
 def _line(kind: str, writer: str, at: str, key: str, rest: str) -> str:
@@ -25,11 +26,18 @@ def _line(kind: str, writer: str, at: str, key: str, rest: str) -> str:
 
 
 _END = rf'"o":"(\w+)","n":({_COUNT}),"d":({_SECONDS})'
-_STARTED = _line("st", f"({_WRITER})", f"({_SECONDS})", f"({_KEY})", rf'"n":({_COUNT})')
-_FINISHED = _line("fin", f"({_WRITER})", f"({_SECONDS})", f"({_KEY})", _END)
+_STARTED = _line("st", f"({_WORD})", f"({_SECONDS})", f"({_KEY})", rf'"n":({_COUNT})')
+_FINISHED = _line("fin", f"({_WORD})", f"({_SECONDS})", f"({_KEY})", _END)
+_INHERITED = _line(
+    "inh",
+    f"({_WORD})",
+    f"({_SECONDS})",
+    f"({_KEY})",
+    rf'"o":"(\w+)","run":"({_WORD})","n":({_COUNT}),"d":({_SECONDS}),"dg":"({_WORD})","de":({_COUNT})',
+)
 _CHECKED = r',"c":"([0-9a-f]{8})"\}\n'
 # A test that nothing happened to: its start, and its end by the same writer. Or else any line.
-_IDLE_START = _line("st", f"({_WRITER})", _SECONDS, f"({_KEY})", rf'"n":{_COUNT}')
+_IDLE_START = _line("st", f"({_WORD})", _SECONDS, f"({_KEY})", rf'"n":{_COUNT}')
 _ITS_END = _line("fin", r"\2", f"({_SECONDS})", r"\4", _END)
 _PIECE = rf"({_IDLE_START}){_CHECKED}({_ITS_END}){_CHECKED}|[^\n]+\n?"
 _OUTCOMES = {word.encode(): outcome for word, outcome in OUTCOMES.items()}
@@ -37,8 +45,8 @@ _OUTCOMES = {word.encode(): outcome for word, outcome in OUTCOMES.items()}
 
 # Compiled when something is read: most sessions only write.
 @cache
-def _by_kind() -> tuple[Callable[[str], re.Match[str] | None], Callable[[str], re.Match[str] | None]]:
-    return re.compile(_STARTED, re.ASCII).fullmatch, re.compile(_FINISHED, re.ASCII).fullmatch
+def _pattern(line: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(line, re.ASCII).fullmatch
 
 
 @cache
@@ -64,20 +72,44 @@ def read_both(piece: re.Match[bytes]) -> tuple[str, int, float, TestFinished] | 
     return str(writer, "ascii"), number, float(at), finished
 
 
-def read(body: str) -> tuple[str, int, float, AttemptStarted | TestFinished] | None:
+_Read = tuple[str, int, float, AttemptStarted | TestFinished | TestInherited]
+
+
+def read(body: str) -> _Read | None:
     """Who wrote it, as which of his lines, when, and the fact; None for whatever else it is.
 
     `body` is a line up to its signature or checksum, which are the caller's to look at.
     """
-    is_start, is_end = _by_kind()
-    if (found := is_end(body)) is not None:
-        writer, seq, at, key, word, attempts, seconds = found.groups()
-        outcome = OUTCOMES.get(word)
-        if outcome is None:
-            return None
-        finished = TestFinished(key=key, outcome=outcome, attempts=int(attempts), seconds=float(seconds))
-        return writer, int(seq), float(at), finished
-    if (found := is_start(body)) is not None:
-        writer, seq, at, key, attempt = found.groups()
-        return writer, int(seq), float(at), AttemptStarted(key=key, attempt=int(attempt))
-    return None
+    reader = _READERS.get(body[:_BEGIN])
+    return reader(body) if reader is not None else None
+
+
+def _started(body: str) -> _Read | None:
+    found = _pattern(_STARTED)(body)
+    if found is None:
+        return None
+    writer, seq, at, key, attempt = found.groups()
+    return writer, int(seq), float(at), AttemptStarted(key, int(attempt))
+
+
+def _finished(body: str) -> _Read | None:
+    found = _pattern(_FINISHED)(body)
+    if found is None or (outcome := OUTCOMES.get(found[5])) is None:
+        return None
+    writer, seq, at, key, _, attempts, seconds = found.groups()
+    return writer, int(seq), float(at), TestFinished(key, outcome, int(attempts), float(seconds))
+
+
+def _inherited(body: str) -> _Read | None:
+    found = _pattern(_INHERITED)(body)
+    if found is None or (outcome := OUTCOMES.get(found[5])) is None:
+        return None
+    writer, seq, at, key, _, run, attempts, seconds, digest, deaths = found.groups()
+    # Nearly all come from the same few runs and files.
+    run, digest = intern(run), intern(digest)
+    fact = TestInherited(key, outcome, run, int(attempts), float(seconds), digest, int(deaths))
+    return writer, int(seq), float(at), fact
+
+
+_READERS = {'{"k":"st"': _started, '{"k":"fin': _finished, '{"k":"inh': _inherited}
+_BEGIN = 9

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
+from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished, TestInherited
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
 from pytest_resilience.ledger import frequent, reading
@@ -21,6 +21,8 @@ KEYS = st.text(max_size=60) | st.sampled_from(
     ["tests/a.py::test_x[1-a b]", 'quote"', "back\\slash", "\x7f", ""]
 )
 COUNTS = st.integers(0, 2**53 - 1)
+SECONDS = st.floats(0, 1e20) | st.sampled_from([0.0, 1e-7, 0.012345])
+Frequent = AttemptStarted | TestFinished | TestInherited
 FACTS = st.one_of(
     st.builds(AttemptStarted, key=KEYS, attempt=COUNTS),
     st.builds(
@@ -28,7 +30,17 @@ FACTS = st.one_of(
         key=KEYS,
         outcome=st.sampled_from(Outcome),
         attempts=COUNTS,
-        seconds=st.floats(0, 1e20) | st.sampled_from([0.0, 1e-7, 0.012345]),
+        seconds=SECONDS,
+    ),
+    st.builds(
+        TestInherited,
+        key=KEYS,
+        outcome=st.sampled_from(Outcome),
+        run=KEYS,
+        attempts=COUNTS,
+        seconds=SECONDS,
+        digest=KEYS,
+        deaths=COUNTS,
     ),
 )
 SEAL = Seal.of(b"a secret of sixteen", "run", "nonce")
@@ -47,15 +59,14 @@ def by_json(line: bytes, seal: Seal | None) -> Record | str:
 
 
 @given(FACTS, COUNTS, st.floats(-1e6, 1e10), st.sampled_from([None, SEAL]))
-def test_a_line_says_the_same_either_way(
-    fact: AttemptStarted | TestFinished, seq: int, at: float, seal: Seal | None
-) -> None:
+def test_a_line_says_the_same_either_way(fact: Frequent, seq: int, at: float, seal: Seal | None) -> None:
     line = encode(fact, writer="gw0.4250.5d2e77b1", seq=seq, at=at, seal=seal)
     assert read_as_ever(line, seal) == by_json(line, seal)
     assert read_as_ever(line, None) == by_json(line, None)
 
 
 LINE = '{"k":"fin","w":"gw0.1.00000000","s":7,"t":1795228455.123,"id":"a.py::t","o":"passed","n":1,"d":0.5'
+INHERITED = '{"k":"inh","w":"carry","s":7,"t":17.123,"id":"a.py::t","o":"passed","run":"x-1","n":1,"d":0.5,"dg":"a1","de":0'
 # Texts that are no JSON, or another value than they seem, in the place of others.
 CHANGES = [
     "0",
@@ -77,13 +88,19 @@ CHANGES = [
 ]
 
 
-@given(st.integers(0, len(LINE)), st.integers(0, 3), st.sampled_from(CHANGES))
-@example(LINE.index("7"), 1, "07")
-@example(LINE.index("0.5"), 3, "00.5")
+@given(
+    st.sampled_from([LINE, INHERITED]),
+    st.integers(0, len(INHERITED)),
+    st.integers(0, 3),
+    st.sampled_from(CHANGES),
+)
+@example(LINE, LINE.index("7"), 1, "07")
+@example(LINE, LINE.index("0.5"), 3, "00.5")
+@example(INHERITED, INHERITED.index('1,"d"'), 0, "0")
 def test_no_change_to_a_line_is_read_as_something_that_json_would_not_say(
-    start: int, length: int, text: str
+    whole: str, start: int, length: int, text: str
 ) -> None:
-    body = (LINE[:start] + text + LINE[start + length :]).encode("utf-8")
+    body = (whole[:start] + text + whole[start + length :]).encode("utf-8")
     line = b'%b,"c":"%08x"}' % (body, crc32(body))
     assert read_as_ever(line, None) == by_json(line, None)
 
@@ -93,12 +110,15 @@ def test_no_change_to_a_line_is_read_as_something_that_json_would_not_say(
     [
         AttemptStarted(key="tests/unit/test_a.py::TestX::test_y[eur-1.5]", attempt=1),
         TestFinished(key="tests/test_a.py::test_y", outcome=Outcome.PASSED, seconds=0.012345),
+        TestInherited(
+            key="tests/test_a.py::test_y", outcome=Outcome.FAILED, run="20261120-1", digest="a1", deaths=1
+        ),
     ],
-    ids=["started", "finished"],
+    ids=["started", "finished", "inherited"],
 )
 @pytest.mark.parametrize("seal", [None, SEAL], ids=["plain", "signed"])
 def test_the_lines_of_an_ordinary_test_need_no_json(
-    monkeypatch: pytest.MonkeyPatch, fact: AttemptStarted | TestFinished, seal: Seal | None
+    monkeypatch: pytest.MonkeyPatch, fact: Frequent, seal: Seal | None
 ) -> None:
     line = encode(fact, writer="gw0.4250.5d2e77b1", seq=3, at=1795228455.123, seal=seal)
     monkeypatch.setattr("pytest_resilience.ledger.lines._parse", lambda text: pytest.fail("parsed"))

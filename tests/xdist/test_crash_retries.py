@@ -112,7 +112,9 @@ MOMENTS = {
 
 @pytest.mark.parametrize("mode", ["load", "loadfile", "each"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_death_with_no_test_in_flight_costs_no_attempt_and_is_never_green(batch: "Batch", moment: str, mode: str) -> None:
+def test_a_death_with_no_test_in_flight_costs_no_attempt_and_is_never_green(
+    batch: "Batch", moment: str, mode: str
+) -> None:
     # The controller hears of the end of a test, too.
     dies = f"import os\ndef die(): 'PYTEST_XDIST_WORKER' in os.environ and here.mark('died') and os._exit(1)\n@pytest.hookimpl({MOMENTS[moment]}\n"
     text = "import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test(n): pass\n"
