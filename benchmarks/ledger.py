@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_resilience.core.facts import (
@@ -102,7 +102,7 @@ def begin(place: Path) -> tuple[Store, RunFolder]:
         key="k",
         rootdir=str(place),
         started=began,
-        **asdict(Process.here()),
+        **Process.here()._asdict(),
     )
     return store, store.create(info)
 

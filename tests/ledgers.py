@@ -1,7 +1,6 @@
 """Runs that tests make without a session: what is noted of one at its beginning, and who writes to it."""
 
 import os
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ NOW = 1_800_000_000.0
 def info(now: float = NOW, owner: Process | None = None, **others: Any) -> RunInfo:
     """What is noted of a run that begins now, by its owner, which is this process unless another one is given."""
     noted = {"id": new_run_id(now, os.urandom(8)), "key": "k", "rootdir": "/r", "started": now}
-    return RunInfo(**{**noted, **asdict(owner or Process.here()), **others})
+    return RunInfo(**{**noted, **(owner or Process.here())._asdict(), **others})
 
 
 def segment(folder: RunFolder, writer: str = "ctl", **others: Any) -> Segment:

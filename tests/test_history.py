@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +171,7 @@ def test_a_leftover_of_a_dead_owner_is_told_and_not_waited_for(
     """That such a process is found is for the tests of `holders`."""
     store = Store(tmp_path / "store")
     run = a_run(store)
-    left = Holder(name="owner", process=replace(ME, pid=4711), children=(4712,))
+    left = Holder(name="owner", process=ME._replace(pid=4711), children=(4712,))
     monkeypatch.setattr(history, "holders", lambda folder: [left])
     waiting = Waiting()
     assert found(to_resume(store, "", "k", waiting.patience())) == run.id

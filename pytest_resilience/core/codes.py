@@ -1,11 +1,10 @@
 """Every problem we can tell of: a number, a name, and what can be done. Numbers and names are never used again."""
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """A kind of problem. `severity` is "error", "warning" or "info"; `actions` come most useful first."""
 
     code: str

@@ -13,8 +13,7 @@ from pytest_resilience.core.outcomes import Outcome
 Fate = Literal["run", "carried", "held", "gone"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentOpened:
+class SegmentOpened(NamedTuple):
     """A process began to write its segment of the ledger."""
 
     run: str
@@ -26,8 +25,7 @@ class SegmentOpened:
     format: tuple[int, int] = (1, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestsSelected:
+class TestsSelected(NamedTuple):
     """Tests of one file were selected.
 
     `fate` says what the plan has for them: "run"; "carried", good already; "held", not run because they were in
@@ -35,22 +33,19 @@ class TestsSelected:
     `digest` is the content of the file and the conftests above it, empty when unknown.
     """
 
-    __test__ = False
     keys: tuple[str, ...]
     fate: Fate = "run"
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileCollected:
+class FileCollected(NamedTuple):
     """A file was collected whole: nothing in it failed, and no test was left out. `digest` is as in `core.whole`."""
 
     file: str
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionDone:
+class SelectionDone(NamedTuple):
     """The list of selected tests is complete. `copies`: how often each test runs (``--dist each``: once a worker)."""
 
     total: int
@@ -80,8 +75,7 @@ class AttemptStarted(NamedTuple):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnded:
+class AttemptEnded(NamedTuple):
     """An attempt came to an end.
 
     `limit` is how many attempts there may be, `again` says why another follows or not, `wait` after how many seconds.
@@ -114,16 +108,14 @@ class TestFinished(NamedTuple):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionTaken:
+class DecisionTaken(NamedTuple):
     """The session was stopped; `code` and `why` stand for every test that did not run because of it."""
 
     code: str
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerDown:
+class WorkerDown(NamedTuple):
     """A worker process died. `key` is the test in flight, empty when there was none."""
 
     worker: str
@@ -139,7 +131,7 @@ class RunEnded:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-for _named in (TestInherited, TestFinished):
+for _named in (TestsSelected, TestInherited, TestFinished):
     # They are no tests. Within a named tuple this would be a member.
     _named.__test__ = False  # type: ignore[union-attr]
 

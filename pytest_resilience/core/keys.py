@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from pytest_resilience.core.redaction import MARK, is_redacted
 
-_OCCURRENCE = re.compile(r" #\d+\Z")
+_OCCURRENCE = r" #\d+\Z"
 
 
 def keys_of(nodeids: Iterable[str]) -> list[str]:
@@ -14,9 +14,12 @@ def keys_of(nodeids: Iterable[str]) -> list[str]:
     The first test with an id has the id itself as its key, the second ``id #2`` and so on: ``--pyargs`` and files
     outside the rootdir give equal ids.
     """
+    ids = list(nodeids)
+    if len(set(ids)) == len(ids):
+        return ids
     taken: set[str] = set()
     keys = []
-    for nodeid in nodeids:
+    for nodeid in ids:
         key, occurrence = nodeid, 1
         while key in taken:
             occurrence += 1
@@ -28,7 +31,7 @@ def keys_of(nodeids: Iterable[str]) -> list[str]:
 
 def nodeid_of(key: str) -> str:
     """The node id that a test with this key has."""
-    return _OCCURRENCE.sub("", key)
+    return re.sub(_OCCURRENCE, "", key) if " #" in key else key
 
 
 def file_of(key: str) -> str:
@@ -38,7 +41,7 @@ def file_of(key: str) -> str:
 
 def is_repeated(key: str) -> bool:
     """Whether it is the key of a second or later test with the same id, or looks like one."""
-    return _OCCURRENCE.search(key) is not None
+    return " #" in key and re.search(_OCCURRENCE, key) is not None
 
 
 def is_gone(

@@ -1,19 +1,17 @@
 """Where a value comes from when several places may set it: the nearest place that does."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """A place that sets values by name. `source` is how a user would recognise it: ``--retries 2``."""
 
     source: str
     values: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Sourced:
+class Sourced(NamedTuple):
     """A value and where it comes from."""
 
     value: object
@@ -30,8 +28,7 @@ def resolved(layers: Iterable[Layer]) -> dict[str, Sourced]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(NamedTuple):
     """The places that may set the retry policy of a test, by the names of its fields, nearest first.
 
     `above` and `overrides` hold for the tests that they fit; of several the first that sets a name counts. `below` are

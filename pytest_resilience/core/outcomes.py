@@ -77,6 +77,7 @@ _SEVERITY = {
 }
 
 PHASES = ("setup", "call", "teardown")
+_ALL_PASSED = dict.fromkeys(PHASES, "passed")
 
 
 def of_attempt(phases: dict[str, str]) -> Outcome:
@@ -85,6 +86,8 @@ def of_attempt(phases: dict[str, str]) -> Outcome:
     `phases` maps "setup", "call" and "teardown" to one of "passed", "failed", "timed_out", "skipped", "xfailed",
     "xpassed"; phases that did not happen are left out. An attempt without any phase was interrupted.
     """
+    if phases == _ALL_PASSED:
+        return Outcome.PASSED
     if "timed_out" in phases.values():
         return Outcome.TIMED_OUT
     if phases.get("call") == "failed":

@@ -13,17 +13,18 @@ SHORTEST_VALUE = 8
 SHORTEST_PHRASE = 16
 _KEYS_AT_ONCE = 500
 
-_SECRET_NAME = re.compile(
+_SECRET_NAME = (
     r"token|secret|password|passwd|passphrase|credential|authorization|_(?:pass|pwd)$"
-    r"|(?:api|auth|private|access|account|signing|encryption|master|ssh|gpg|hmac|ledger)_?key",
-    re.IGNORECASE,
+    r"|(?:api|auth|private|access|account|signing|encryption|master|ssh|gpg|hmac|ledger)_?key"
 )
+# What there is in every such name.
+_IN_SECRET_NAMES = ("token", "secret", "pass", "pwd", "credential", "authorization", "key")
 # What such a name speaks of where it ends like this: not the secret, but where it is, or until when it holds.
-_ABOUT_A_SECRET = re.compile(
-    r"_(?:file|path|dir|directory|sock|socket|name|user|username|type|ttl|at|in|url|uri|host|port|length|size|count|enabled|algorithm)$",
-    re.IGNORECASE,
+_ABOUT_A_SECRET = (
+    "_(?:file|path|dir|directory|sock|socket|name|user|username|type|ttl|at|in|url|uri|host|port"
+    "|length|size|count|enabled|algorithm)$"
 )
-_WORDS = re.compile(r"[^\W\d_]+(?:[-_. ][^\W\d_]+)*")
+_WORDS = r"[^\W\d_]+(?:[-_. ][^\W\d_]+)*"
 
 # What a shape needs somewhere, in small letters, and the shape. Looking for the former is quick, and all that happens to
 # most texts. Nothing is repeated within what is repeated: no text takes long. A group is what stays.
@@ -77,10 +78,8 @@ _SHAPES = (
 )
 
 
-@cache
-def _shapes() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    # A pattern with more than one word is compiled once: re keeps it.
-    return tuple((word, re.compile(shape)) for word, shape in _SHAPES)
+# Only what is needed: most sessions come across none of them, and to compile one takes as long as to run several tests.
+_pattern = cache(re.compile)
 
 
 def is_redacted(key: str) -> bool:
@@ -90,7 +89,10 @@ def is_redacted(key: str) -> bool:
 
 def is_secret_name(name: str) -> bool:
     """Whether the variable or option of this name looks like one whose value is a secret."""
-    return _SECRET_NAME.search(name) is not None and _ABOUT_A_SECRET.search(name) is None
+    small = name.lower()
+    if not any(word in small for word in _IN_SECRET_NAMES):
+        return False
+    return re.search(_SECRET_NAME, small) is not None and re.search(_ABOUT_A_SECRET, small) is None
 
 
 def secret_values(environ: Mapping[str, str], is_path: Callable[[str], bool]) -> Iterator[str]:
@@ -108,14 +110,14 @@ def secret_values(environ: Mapping[str, str], is_path: Callable[[str], bool]) ->
 def _is_telling(value: str) -> bool:
     if len(value) < SHORTEST_VALUE or not value.strip("*"):
         return False
-    return len(value) >= SHORTEST_PHRASE or _WORDS.fullmatch(value) is None
+    return len(value) >= SHORTEST_PHRASE or re.fullmatch(_WORDS, value) is None
 
 
 class Redactor:
     """Takes secrets out of texts: the shapes of tokens, these values, what matches these regular expressions.
 
     `ask`, where there is one, is given each text after that, and gives it back without what else is secret in it, or
-    None to drop the text. What is found becomes `MARK`; of a text that was redacted nothing is found any more.
+    None to drop the text; that is left out as long as not `is_asked`. What is found becomes `MARK`; of a text that was redacted nothing is found any more.
     `count` is how many texts were redacted by `counted`.
     """
 
@@ -124,19 +126,22 @@ class Redactor:
         values: Iterable[str] = (),
         patterns: Iterable[str] = (),
         ask: Callable[[str], str | None] | None = None,
+        is_asked: Callable[[], bool] = lambda: True,
     ) -> None:
         forms = {form for value in values for form in _forms(value)}
         # The longest first: one may be the beginning of another.
         self._values = sorted(forms, key=lambda form: (-len(form), form))
         self._patterns = [re.compile(one) for one in patterns]
         self._ask = ask
+        self._is_asked = is_asked
         self._clean: set[str] = set()
         self.count = 0
 
     def text(self, text: str) -> str:
         """The text without secrets."""
         text = self._searched(text)
-        return text if self._ask is None or _is_bare(text) else self._asked(text, self._ask)
+        ask = self._ask
+        return text if ask is None or not self._is_asked() or _is_bare(text) else self._asked(text, ask)
 
     def counted(self, text: str) -> str:
         """The text without secrets, to be told of if there were any."""
@@ -157,6 +162,10 @@ class Redactor:
         rest, clean = iter(keys), []
         while some := list(islice(rest, _KEYS_AT_ONCE)):
             words = self._words_in("\n".join(some))
+            if words == []:
+                self._clean.update(some)
+                clean += some
+                continue
             for key in some:
                 small = key.lower() if words else ""
                 if words is None or any(word in small for word in words):
@@ -168,10 +177,11 @@ class Redactor:
 
     def _words_in(self, text: str) -> list[str] | None:
         """What secrets in a part of the text need there, in small letters; None where that cannot be said."""
-        if self._ask is not None or self._patterns or any(value in text for value in self._values):
+        is_asked = self._ask is not None and self._is_asked()
+        if is_asked or self._patterns or any(value in text for value in self._values):
             return None
         small = text.lower()
-        return [word for word, _ in _shapes() if word in small]
+        return [word for word, _ in _SHAPES if word in small]
 
     def vouch(self, keys: Iterable[str]) -> None:
         """Take keys for redacted, because they were made of redacted ids: what comes after that, comes often."""
@@ -180,6 +190,10 @@ class Redactor:
     def is_clean(self, key: str) -> bool:
         """Whether a key is known to hold no secret."""
         return key in self._clean
+
+    def are_clean(self, keys: Iterable[str]) -> bool:
+        """Whether all the keys are known to hold no secret."""
+        return self._clean.issuperset(keys)
 
     def _searched(self, text: str) -> str:
         # Again until nothing is found: what was taken out may have parted what is now a match. Each time there are
@@ -193,9 +207,9 @@ class Redactor:
             if value in text:
                 text = text.replace(value, MARK)
         small = text.lower()
-        for word, shape in _shapes():
+        for word, shape in _SHAPES:
             if word in small:
-                text = shape.sub(_marked, text)
+                text = _pattern(shape).sub(_marked, text)
         for pattern in self._patterns:
             text = pattern.sub(_marked_whole, text)
         return text

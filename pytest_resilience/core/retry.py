@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_resilience.core.errors import Filter, matches
 from pytest_resilience.core.outcomes import PHASES, Outcome, of_test
@@ -15,8 +15,7 @@ Condition = Callable[[BaseException | None], bool]
 SCOPES = ("class", "module", "session")
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """Another attempt, `after` seconds from now at the earliest; `strategy` and `refresh` are as in RetryPolicy."""
 
     after: float
@@ -25,8 +24,7 @@ class Again:
     refresh: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Enough:
+class Enough(NamedTuple):
     """No further attempt."""
 
     why: str
@@ -70,6 +68,8 @@ class RetryPolicy:
     @property
     def most_retries(self) -> int:
         """The number of retries when the most generous rule applies."""
+        if not self.rules:
+            return self.retries
         several: list[int] = [rule.changes.get("retries", 0) for rule in self.rules]
         return max([self.retries, *several])
 
@@ -155,14 +155,15 @@ class RetryPolicy:
         if passes < self.min_passes and (last is Outcome.PASSED or (last.is_bad and passes)):
             reproach = f"passed {passes} of the {self.min_passes} times that it has to"
             return last if last.is_bad else Outcome.FAILED, reproach
+        if last is Outcome.PASSED and not is_marred:
+            return last, ""
         final = of_test(last, had_bad_attempt=is_marred)
         if final is Outcome.FLAKY and self.flaky_result == "fail":
             return Outcome.FAILED, f"{last.value} only after a bad attempt, and flaky-result is fail"
         return final, ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What holds instead for errors that one of the filters in `match` speaks of: fields of a policy by name."""
 
     match: tuple[Filter, ...]

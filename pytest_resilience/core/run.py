@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import count
 from typing import NamedTuple, TypeVar
@@ -54,6 +54,9 @@ def _state(writer: str, attempt: int, outcome: Outcome | None, is_finished: bool
     return _State((is_finished, attempt, outcome is not None, severity), writer, outcome)
 
 
+# No key that anything was ever told of.
+_NO_TEST = "\0"
+
 # Where two records disagree, the later of these stands: in doubt a test is to be run.
 _FATES: tuple[Fate, ...] = ("gone", "carried", "held", "run")
 
@@ -85,13 +88,15 @@ class Run:
         self._attempts: dict[str, dict[tuple[str, int], AttemptEnded]] = {}
         self._downs: dict[str, set[str]] = {}
         self._decisions: set[tuple[str, str]] = set()
+        # Both made when asked for, until another fact comes.
         self._outcomes: dict[str, Outcome] | None = None
+        self._counts: Counter[Outcome] | None = None
 
     # -- what happened ------------------------------------------------------------------------------------------
 
     def observe(self, fact: Fact, writer: str = "") -> None:
         """Take one fact, written by `writer`."""
-        self._outcomes = None
+        self._outcomes = self._counts = None
         match fact:
             case TestFinished():
                 self._join(fact.key, _state(writer, fact.attempts, fact.outcome, True), fact.seconds)
@@ -175,22 +180,23 @@ class Run:
 
     # -- what it means ------------------------------------------------------------------------------------------
 
-    def tests(self) -> Iterator[str]:
+    def tests(self) -> list[str]:
         """The keys of all tests of the run, in the order of selection; those that are gone are no tests any more."""
-        return (key for key, _ in self._tests())
-
-    def _tests(self) -> Iterator[tuple[str, int]]:
-        for key in self._selected:
-            row = self._rows[key]
-            selection = self._selections[row]
-            if selection is None or selection[0] != "gone":
-                yield key, row
-        for key, row in self._rows.items():
-            if self._selections[row] is None and self._states[row] is not None:
-                yield key, row
+        gone = set(self.gone())
+        selected = [key for key in self._selected if key not in gone] if gone else self._selected
+        if len(self._selected) == len(self._rows):
+            return [*selected]
+        never_selected = (
+            key
+            for key, row in self._rows.items()
+            if self._selections[row] is None and self._states[row] is not None
+        )
+        return [*selected, *never_selected]
 
     def gone(self) -> list[str]:
         """The keys of tests that were outstanding and exist no more."""
+        if not any(selection is not None and selection[0] == "gone" for selection in set(self._selections)):
+            return []
         return [key for key in self._selected if self.fate(key) == "gone"]
 
     def fate(self, key: str) -> Fate | None:
@@ -218,10 +224,11 @@ class Run:
         worker finished before it died is not crashed.
         """
         row = self._rows.get(key)
-        return self._outcome_of(key, None) if row is None else self._outcome_in(key, row)
+        if row is None:
+            return self._outcome_of(key, None)
+        return self._outcome_as(key, self._selections[row], self._states[row])
 
-    def _outcome_in(self, key: str, row: int) -> Outcome:
-        selection, state = self._selections[row], self._states[row]
+    def _outcome_as(self, key: str, selection: tuple[Fate, str] | None, state: _State | None) -> Outcome:
         if selection is not None:
             match selection[0]:
                 case "carried":
@@ -321,16 +328,29 @@ class Run:
     def outcomes(self) -> dict[str, Outcome]:
         """The final outcome of every test, in the order of selection. Made once, until another fact comes."""
         if self._outcomes is None:
-            self._outcomes = {key: self._outcome_in(key, row) for key, row in self._tests()}
+            keys = self.tests()
+            rows = list(map(self._rows.__getitem__, keys))
+            selections, states = map(self._selections.__getitem__, rows), map(self._states.__getitem__, rows)
+            known = list(zip(selections, states, strict=True))
+            # What nothing but its selection and its state speaks of is as all others like it are.
+            plain = {one: self._outcome_as(_NO_TEST, *one) for one in set(known)}
+            self._outcomes = dict(zip(keys, map(plain.__getitem__, known), strict=True))
+            for key in self._attempts.keys() | self._downs.keys() | self._by_writer.keys():
+                if key in self._outcomes:
+                    self._outcomes[key] = self.outcome(key)
         return self._outcomes
 
     def having(self, *outcomes: Outcome) -> list[str]:
         """The keys of the tests with one of these outcomes, in the order of selection."""
+        if self.counts().keys().isdisjoint(outcomes):
+            return []
         return [key for key, outcome in self.outcomes().items() if outcome in outcomes]
 
     def counts(self) -> Counter[Outcome]:
         """How many tests have which outcome. The sum is the number of tests."""
-        return Counter(self.outcomes().values())
+        if self._counts is None:
+            self._counts = Counter(self.outcomes().values())
+        return self._counts
 
     @property
     def had_crash(self) -> bool:

@@ -1,14 +1,13 @@
 """How many flaky tests a run may have and still be green."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.shares import Share, exceeds, shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tolerance:
+class Tolerance(NamedTuple):
     """`is_none` tolerates no flaky test; `most` so many, or such a share of the selected tests, and no more."""
 
     is_none: bool = False

@@ -1,8 +1,7 @@
 """What the arguments of a `flaky` marker are called: our own names, and those that other retry plugins use."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 OURS = (
     "retries",
@@ -50,8 +49,7 @@ class ArgumentError(ValueError):
     """An argument of the marker cannot be understood. The message is a sentence for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class RerunFilter:
+class RerunFilter(NamedTuple):
     """A condition with the signature of the flaky package, which wants more than the exception."""
 
     function: Callable[[tuple[Any, Any, Any], str, object, object], object]
@@ -62,8 +60,7 @@ class RerunFilter:
         return bool(self.function(as_in_sys, name, test, plugin))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(NamedTuple):
     """The arguments of a marker in our own words.
 
     `values` has what was given, by our names and unchecked. Two values are not as they were written: `max_runs` has

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
+from itertools import groupby
 
 from pytest_resilience.core.keys import file_of
 
@@ -13,15 +14,17 @@ def collection_digest(how: str, content: str, keys: Iterable[str]) -> str:
     """
     if not how or not content:
         return ""
-    text = "".join(f"{len(part)}:{part}" for part in (how, content, *sorted(keys)))
+    parts = (how, content, *sorted(keys))
+    text = "".join(map("{}:{}".format, map(len, parts), parts))
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def by_file(keys: Iterable[str]) -> dict[str, list[str]]:
     """Keys by the file that they are in."""
     files: dict[str, list[str]] = {}
-    for key in keys:
-        files.setdefault(file_of(key), []).append(key)
+    # Those of a file come one after another.
+    for file, some in groupby(keys, file_of):
+        files.setdefault(file, []).extend(some)
     return files
 
 

@@ -1,6 +1,6 @@
 """What one attempt at a test showed, and how the test got on over its attempts so far."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -9,7 +9,6 @@ from pytest_resilience.core import outcomes
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.errors import text_of
 from pytest_resilience.core.facts import AttemptEnded
-from pytest_resilience.core.fingerprints import fingerprint
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Again, Enough, RetryPolicy
 from pytest_resilience.hooks import internals
@@ -20,30 +19,34 @@ _CODES = {"setup": Code.SETUP_ERROR, "call": Code.TEST_FAILED, "teardown": Code.
 _NOT_ASKED = Enough("")
 
 
-@dataclass(slots=True)
 class Course:
     """How a test got on so far. `number` is that of its next or present attempt; `seconds` is the time in attempts.
 
-    `errors` has the errors of earlier attempts as ``TypeName: message``, empty for one that passed.
+    `errors` has the errors of earlier attempts as ``TypeName: message``, empty for one that passed. `limit` is how many
+    attempts there may be: as the policy says, or as many as there were, where a hook wanted more.
     """
 
-    key: str
-    policy: RetryPolicy
-    number: int = 1
-    seconds: float = 0.0
-    passes: int = 0
-    is_marred: bool = False
-    errors: list[str] = field(default_factory=list)
+    # One is made for every test; what nothing happened to has nothing else of its own.
+    number = 1
+    seconds = 0.0
+    passes = 0
+    is_marred = False
+    errors: tuple[str, ...] = ()
 
-    @property
-    def limit(self) -> int:
-        """How many attempts there may be: as the policy says, or as many as there were, where a hook wanted more."""
-        return max(self.policy.most_retries + 1, self.number)
+    def __init__(self, key: str, policy: RetryPolicy) -> None:
+        self.key = key
+        self.policy = policy
+        self.limit = policy.most_retries + 1
 
     @classmethod
     def from_plain(cls, key: str, policy: RetryPolicy, plain: dict[str, Any]) -> "Course":
         """The course that `plain` made plain, of the same test in another process."""
-        return cls(key, policy, **plain)
+        course = cls(key, policy)
+        for name, value in plain.items():
+            setattr(course, name, value)
+        course.errors = tuple(course.errors)
+        course.limit = max(course.limit, course.number)
+        return course
 
     def plain(self) -> dict[str, Any]:
         """What another process has to know in order to go on; key and policy it has itself."""
@@ -52,22 +55,24 @@ class Course:
             "seconds": self.seconds,
             "passes": self.passes,
             "is_marred": self.is_marred,
-            "errors": self.errors,
+            "errors": [*self.errors],
         }
 
     def went_on(self, ended: AttemptEnded) -> None:
         """An attempt ended and another follows."""
         self.number += 1
+        self.limit = max(self.limit, self.number)
         self.is_marred = self.is_marred or ended.outcome.is_bad
-        self.errors.append(ended.message if ended.outcome.is_bad else "")
+        self.errors += (ended.message if ended.outcome.is_bad else "",)
 
     def reproached(self, ended: AttemptEnded, reproach: str) -> AttemptEnded:
         """The last attempt of a test that fails for being flaky: with the error that makes it so."""
         if ended.outcome.is_bad:
-            return replace(ended, code=Code.TEST_FLAKY.code, message=f"{reproach}: {ended.message}")
+            return ended._replace(code=Code.TEST_FLAKY.code, message=f"{reproach}: {ended.message}")
+        from pytest_resilience.core.fingerprints import fingerprint
+
         error = next(filter(None, reversed(self.errors)), "")
-        return replace(
-            ended,
+        return ended._replace(
             code=Code.TEST_FLAKY.code,
             message=f"{reproach}: {error}" if error else reproach,
             # Tests that are flaky for different reasons did not fail with the same error.
@@ -75,7 +80,6 @@ class Course:
         )
 
 
-@dataclass(slots=True)
 class Attempt:
     """What one attempt at an item showed so far. `reports` are those not yet given to pytest.
 
@@ -84,40 +88,51 @@ class Attempt:
     errors were let go.
     """
 
-    item: pytest.Item
-    hook: Any
-    number: int
-    limit: int
-    is_logged: bool = False
+    # One is made for every test; what nothing happened to has nothing else of its own.
     decision: Again | Enough = _NOT_ASKED
-    when: str = "setup"
-    phases: dict[str, str] = field(default_factory=dict)
-    reports: list[pytest.TestReport] = field(default_factory=list)
-    phase: str = ""
+    when = "setup"
+    phase = ""
     error: BaseException | None = None
     teardown_error: BaseException | None = None
-    later: list[str] = field(default_factory=list)
-    strict_xpass: bool = False
-    seconds: float = 0.0
+    later: tuple[str, ...] = ()
+    strict_xpass = False
+    seconds = 0.0
     told: AttemptEnded | None = None
+
+    def __init__(
+        self, item: pytest.Item, hook: Any, number: int, limit: int, is_logged: bool = False
+    ) -> None:
+        self.item = item
+        self.hook = hook
+        self.number = number
+        self.limit = limit
+        self.is_logged = is_logged
+        self.phases: dict[str, str] = {}
+        self.reports: list[pytest.TestReport] = []
 
     def saw(self, report: pytest.TestReport, error: BaseException | None) -> None:
         """Take the report of a phase, to be told later."""
         self.reports.append(report)
-        timed_out = report.failed and is_timeout(error)
-        self.phases[self.when] = "timed_out" if timed_out else shown(report)
+        self.phases[self.when] = shown(report)
         self.seconds += report.duration
+        if report.outcome == "failed":
+            self._saw_failure(report, error)
+
+    def _saw_failure(self, report: pytest.TestReport, error: BaseException | None) -> None:
+        timed_out = is_timeout(error)
+        if timed_out:
+            self.phases[self.when] = "timed_out"
         if self.when == "teardown":
-            self.teardown_error = error if report.failed else None
-        if timed_out or (report.failed and not self.phase):
+            self.teardown_error = error
+        if timed_out or not self.phase:
             self.phase, self.error = self.when, error
             self.strict_xpass = internals.is_strict_xpass(self.item, report, error)
-        elif report.failed and error is not None:
-            self.later.append(_in_one_line(error))
+        elif error is not None:
+            self.later += (_in_one_line(error),)
 
     def saw_above(self, error: BaseException) -> None:
         """What was taken down above the item raised, after the attempt: no phase tells of it."""
-        self.later.append(_in_one_line(error))
+        self.later += (_in_one_line(error),)
         failed = next((one for one in self.reports if one.failed), self.reports[-1])
         failed.sections.append(("Error when fixtures were torn down afterwards", self.later[-1]))
 
@@ -141,10 +156,13 @@ class Attempt:
         """The attempt as a fact; `root` is the folder of the project."""
         wait = self.decision.after if isinstance(self.decision, Again) else 0.0
         if self.told is not None:
-            return replace(self.told, again=self.decision.why, wait=wait)
+            return self.told._replace(again=self.decision.why, wait=wait)
         code = Code.STRICT_XPASS if self.strict_xpass else _CODES.get(self.phase)
         if self.outcome is Outcome.TIMED_OUT:
             code = Code.TEST_TIMEOUT
+        # Most sessions have no failure, and what is compiled there takes a while.
+        from pytest_resilience.core.fingerprints import fingerprint
+
         error = self.error
         if error is not None:
             kind, text = type(error).__name__, text_of(error)
@@ -187,7 +205,7 @@ def _in_one_line(error: BaseException) -> str:
     return _named(error).partition("\n")[0]
 
 
-def _with_later(message: str, later: list[str]) -> str:
+def _with_later(message: str, later: Iterable[str]) -> str:
     """A message with what went wrong afterwards in its first line, which is the one that is printed."""
     first, newline, rest = message.partition("\n")
     return "; then ".join([first, *later]) + newline + rest

@@ -12,7 +12,7 @@ from pytest_resilience.core.facts import AttemptStarted, TestFinished
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.core.retry import Again, Enough, RetryPolicy
-from pytest_resilience.hooks import internals, repeated
+from pytest_resilience.hooks import internals, repeated, statuses
 from pytest_resilience.hooks.attempt import Attempt, Course
 from pytest_resilience.hooks.deferred import Deferral, Deferred, Relay
 from pytest_resilience.hooks.journal import Journal
@@ -49,6 +49,7 @@ class Attempts:
         retries_off: bool,
     ) -> None:
         self._journal = journal
+        self._entered = journal.entered
         self._redactor = redactor
         self._policy_of = policy_of
         self._key_of = key_of
@@ -58,6 +59,7 @@ class Attempts:
         self._setup_only = bool(config.getoption("setuponly", False))
         self._shows_setup = bool(config.getoption("setupshow", False))
         self._subtests = Subtests()
+        self._has_subtests = False
         self._limits = TimeLimits(config)
         self._visible = Visible()
         self._is_worker = hasattr(config, "workerinput")
@@ -66,8 +68,10 @@ class Attempts:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Hooks are dear: each is there only where somebody needs it.
-        if any(internals.may_have_subtests(item) for item in session.items):
+        self._has_subtests = internals.may_have_subtests(session.items)
+        if self._has_subtests:
             session.config.pluginmanager.register(self._subtests, "resilience-subtests")
+            self._say_more(session.config)
         self._listeners.count(session.config)
 
     @pytest.hookimpl(tryfirst=True)
@@ -80,11 +84,11 @@ class Attempts:
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         if not self._journal.may_go_on(item):
             return True
-        hook = item.ihook
-        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        hook, nodeid, location = item.ihook, item.nodeid, item.location
+        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         self._run(item, hook, nextitem)
-        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        self._journal.entered("", 0)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+        self._entered("", 0)
         return True
 
     def _run(self, item: pytest.Item, hook: Any, nextitem: Any) -> None:
@@ -94,21 +98,22 @@ class Attempts:
         else:
             course = deferral.course
             self._limits.pause(item)
-            self._journal.entered("waiting", course.number)
+            self._entered("waiting", course.number)
             self._wait(item, deferral.due - _clock())
             if item.session.shouldfail or item.session.shouldstop:
                 return
             self._deferred.begins(deferral)
         before = internals.Snapshot(item) if course.limit > 1 or self._listeners.are_asked else None
+        is_logged = course.policy.reports == "all"
         while True:
-            is_logged = course.policy.reports == "all"
             attempt = Attempt(item, hook, course.number, course.limit, is_logged)
             self._visible.begin(course)
             if is_logged:
                 repeated.count(item, course.number)
             try:
-                self._journal.started(AttemptStarted(key=course.key, attempt=course.number))
-                self._limits.begin(item, course.number)
+                self._journal.started(AttemptStarted(course.key, course.number))
+                if course.number > 1:
+                    self._limits.begin(item)
                 self._attempt(nextitem, course, attempt)
             except BaseException as error:
                 self._journal.write(attempt.interrupted(course.key, error))
@@ -123,7 +128,7 @@ class Attempts:
             if decision.strategy != "immediate":
                 self._defer(course, attempt, decision)
                 return
-            self._journal.entered("waiting", course.number)
+            self._entered("waiting", course.number)
             if is_logged and not self._is_worker:
                 # Who replaces time.sleep counts on one call for each retry, as pytest-rerunfailures makes it. What
                 # stops a session without workers is a signal, and that ends the sleep.
@@ -151,7 +156,8 @@ class Attempts:
         armed = self._listeners.are_asked or (attempt.number < attempt.limit and not self._with_debugger)
         internals.open_item(item)
         is_certain = attempt.number == 1 and course.policy.min_passes == 1 and not armed
-        self._subtests.begin(hold=not is_certain)
+        if self._has_subtests:
+            self._subtests.begin(hold=not is_certain)
         try:
             self._setup_and_call(attempt, at_once=is_certain)
             has_failed = bool(attempt.phase)
@@ -177,21 +183,21 @@ class Attempts:
         report = self._phase(attempt, "setup")
         if at_once:
             self._release(attempt)
-        if report.passed:
+        if report.outcome == "passed":
             if self._shows_setup:
                 internals.show_setup(attempt.item, add_space=not self._setup_only)
             if not self._setup_only:
                 self._phase(attempt, "call")
-                if self._subtests.has_failed:
+                if self._has_subtests and self._subtests.has_failed:
                     attempt.saw_failed_subtest(self._subtests.error)
                 if at_once:
                     self._release(attempt)
 
     def _phase(self, attempt: Attempt, when: str, **arguments: Any) -> pytest.TestReport:
         attempt.when = when
-        self._journal.entered(when, attempt.number)
+        self._entered(when, attempt.number)
         report, error = internals.run_phase(attempt.item, attempt.hook, when, self._reraise, **arguments)
-        if when == "teardown":
+        if when == "teardown" and self._limits.are_set:
             self._limits.pause(attempt.item)
         attempt.saw(report, error)
         return report
@@ -262,6 +268,7 @@ class Attempts:
         ended = attempt.ended(course.key, self._root)
         # The test itself may know what its errors were.
         course.went_on(ended)
+        self._say_more(attempt.item.config)
         ended = redacted(ended, self._redactor)
         self._journal.write(ended)
         is_deferred = isinstance(attempt.decision, Again) and attempt.decision.strategy != "immediate"
@@ -281,18 +288,30 @@ class Attempts:
             attempt.hook.pytest_runtest_logreport(report=told)
 
     def _release(self, attempt: Attempt) -> None:
+        is_plain = not (self._has_subtests or attempt.is_logged)
         for report in attempt.reports:
-            if report.when == "call":
-                self._subtests.release(attempt.item)
-            if report.failed and attempt.outcome is Outcome.TIMED_OUT and read(report) is None:
-                self._attach_timeout(report, attempt)
-            if attempt.is_logged:
-                repeated.number(report, attempt.number)
+            if not is_plain or report.outcome == "failed":
+                self._complete(report, attempt)
             attempt.hook.pytest_runtest_logreport(report=report)
         attempt.reports.clear()
 
+    def _complete(self, report: pytest.TestReport, attempt: Attempt) -> None:
+        """What is to be said before a report goes out, or by it."""
+        if self._has_subtests and report.when == "call":
+            self._subtests.release(attempt.item)
+        if report.outcome == "failed" and attempt.outcome is Outcome.TIMED_OUT and read(report) is None:
+            self._attach_timeout(report, attempt)
+        if attempt.is_logged:
+            repeated.number(report, attempt.number)
+
+    def _say_more(self, config: pytest.Config) -> None:
+        # To a worker's controller the reports say it themselves.
+        if not self._is_worker:
+            statuses.need(config)
+
     def _attach_timeout(self, report: pytest.TestReport, attempt: Attempt) -> None:
         """Let the report of the phase that took too long say so: the last report alone carries the final outcome."""
+        self._say_more(attempt.item.config)
         key = self._key_of(attempt.item)
         finished = TestFinished(key=key, outcome=attempt.outcome, attempts=attempt.number)
         attach(report, finished, redacted(attempt.ended(key, self._root), self._redactor))
@@ -324,9 +343,7 @@ class Attempts:
         """Write the final outcome, then report: who has seen a report finds the outcome in the ledger."""
         last = attempt.outcome
         final, reproach = course.policy.verdict(last, passes=course.passes, is_marred=course.is_marred)
-        finished = TestFinished(
-            key=course.key, outcome=final, attempts=attempt.number, seconds=course.seconds
-        )
+        finished = TestFinished(course.key, final, attempt.number, course.seconds)
         # A plain pass needs no record of its own; a skip that made a failed test flaky does.
         is_told = final.is_bad or (final is Outcome.FLAKY and last is not Outcome.PASSED)
         ended = attempt.ended(course.key, self._root) if is_told else None
@@ -340,6 +357,7 @@ class Attempts:
             self._journal.write(ended)
         self._journal.write(finished)
         if final is not Outcome.PASSED or attempt.number > 1 or course.key != attempt.item.nodeid:
+            self._say_more(attempt.item.config)
             attach(attempt.reports[-1], finished, ended)
         if attempt.number > 1:
             attempt.reports[-1].user_properties += [

@@ -9,7 +9,6 @@ import mmap
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from pytest_resilience.ledger.disk import DISK
@@ -72,7 +71,7 @@ class Board:
 
     def plain(self) -> dict[str, Any]:
         """What another process needs to read it, as plain values."""
-        return {"fd": self._fd, **asdict(Process.here())}
+        return {"fd": self._fd, **Process.here()._asdict()}
 
     def close(self) -> None:
         """Nobody looks any more. A worker does not do this: what it showed last is wanted until it is gone."""

@@ -2,16 +2,17 @@
 
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from pytest_resilience.ledger.runs import RunInfo
 
+_REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+
+class Choice(NamedTuple):
     """Paths, the expression of ``-k`` and that of ``-m``. What is empty leaves the choice to pytest."""
 
     paths: tuple[str, ...] = ()
@@ -39,6 +40,22 @@ class Choice:
         keyword = ("-k", self.keyword) if self.keyword else ()
         markexpr = ("-m", self.markexpr) if self.markexpr else ()
         return shlex.join((*self.paths, *keyword, *markexpr))
+
+
+def wanted(config: pytest.Config) -> str | None:
+    """What ``--resume-failed`` names: a run, "" for the newest, None when nothing is to be resumed."""
+    named: str | None = config.option.resilience_resume
+    return named
+
+
+def run_key(config: pytest.Config) -> str:
+    """What ``--run-key`` calls this run and those that it goes on with; empty for nothing."""
+    return config.option.resilience_run_key or ""
+
+
+def is_rehearsal(config: pytest.Config) -> bool:
+    """No test is run to learn its outcome (``--collect-only``, ``--setup-only``, ``--fixtures``): this is no run."""
+    return any(getattr(config.option, name, None) for name in _REHEARSALS)
 
 
 def typed(config: pytest.Config) -> Choice:

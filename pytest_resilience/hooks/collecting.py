@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -70,9 +71,18 @@ def _plugins(config: pytest.Config) -> Iterator[str]:
             yield name
             # A plugin that belongs to the project has no version.
             yield blake2b(file.read_bytes()).hexdigest() if file.is_relative_to(config.rootpath) else ""
-    versions = {f"{dist.project_name} {dist.version}" for _, dist in manager.list_plugin_distinfo()}
+    versions = {_name_and_version(dist) for _, dist in manager.list_plugin_distinfo()}
     yield from sorted(one for one in versions if not one.startswith("pytest-xdist "))
     yield f"pytest-resilience {__version__}"
+
+
+def _name_and_version(dist: Any) -> str:
+    # To ask for them has the whole description parsed as a mail, which takes longer than all else here.
+    head = (dist.read_text("METADATA") or "").partition("\n\n")[0]
+    found = dict(line.partition(": ")[::2] for line in head.splitlines())
+    if found.keys() >= {"Name", "Version"}:
+        return f"{found['Name']} {found['Version']}"
+    return f"{dist.project_name} {dist.version}"
 
 
 def _options(config: pytest.Config) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pytest_resilience.core.keys import file_of
 from pytest_resilience.core.outcomes import PHASES, Outcome
 from pytest_resilience.core.retry import RetryPolicy
 from pytest_resilience.core.stacks import Stacks
-from pytest_resilience.hooks import verdicts, xdist_internals, xdist_repairs
+from pytest_resilience.hooks import statuses, verdicts, xdist_internals, xdist_repairs
 from pytest_resilience.hooks.activity import Activity
 from pytest_resilience.hooks.attempt import Course
 from pytest_resilience.hooks.owner import Owner
@@ -77,7 +77,7 @@ class Crashes:
             xdist_repairs.end_without_workers(session)
             xdist_repairs.replace_if_needed(session, self._redistribution.has_work)
             xdist_internals.settle_crashes(self._owner.config)
-            self._reports = xdist_internals.HeldReports(self._owner.config, self._ended_with)
+            self._reports = xdist_internals.HeldReports(self._owner.config, self._arrived)
         return scheduler
 
     @pytest.hookimpl(optionalhook=True)
@@ -89,7 +89,12 @@ class Crashes:
             self._owner.warn(Code.WORKER_START_FAILED, why)
             node.shutdown()
 
-    def _ended_with(self, node: Any, report: pytest.TestReport) -> None:
+    def _arrived(self, node: Any, report: pytest.TestReport) -> None:
+        # The terminal gets it before any hook of ours.
+        if report.outcome != "passed" or "resilience" in report.__dict__:
+            statuses.need(self._owner.config)
+        if report.when != "teardown":
+            return
         index = getattr(report, "item_index", None)
         if index is not None and not is_marked(report):
             self._through[node] = index
@@ -146,6 +151,7 @@ class Crashes:
             key=death.key, outcome=ended.outcome, attempts=ended.attempt, seconds=course.seconds
         )
         verdicts.attach(report, finished, ended)
+        statuses.need(self._owner.config)
         return False
 
     # -- who it was -----------------------------------------------------------------------------------------------

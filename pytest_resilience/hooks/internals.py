@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext, suppress
 from functools import partial
-from inspect import signature
 from types import FrameType, SimpleNamespace
 from typing import Any
 
@@ -19,6 +18,7 @@ from _pytest.outcomes import Failed as Failed
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.core.errors import causes
+from pytest_resilience.core.outcomes import PHASES
 
 # The counts of failed subtests, None where pytest has no subtests (before 9).
 _FAILED_SUBTESTS: Any = None
@@ -43,6 +43,9 @@ def ends_session(config: pytest.Config) -> tuple[type[BaseException], ...]:
     return (pytest.exit.Exception,) if with_debugger else (pytest.exit.Exception, KeyboardInterrupt)
 
 
+_HOOKS = {phase: f"pytest_runtest_{phase}" for phase in PHASES}
+
+
 def run_phase(
     item: pytest.Item, hook: Any, when: Any, reraise: tuple[type[BaseException], ...], **arguments: Any
 ) -> tuple[pytest.TestReport, BaseException | None]:
@@ -51,12 +54,14 @@ def run_phase(
     Returns its report, not logged yet, and the exception that ended it, None when nothing was raised. Raises what
     is in `reraise`.
     """
-    run = getattr(hook, f"pytest_runtest_{when}")
-    call = pytest.CallInfo.from_call(lambda: run(item=item, **arguments), when=when, reraise=reraise)
+    run = partial(getattr(hook, _HOOKS[when]), item=item, **arguments)
+    call = pytest.CallInfo.from_call(run, when=when, reraise=reraise)
     report: pytest.TestReport = hook.pytest_runtest_makereport(item=item, call=call)
+    if call.excinfo is None:
+        return report, None
     if check_interactive_exception(call, report):
         hook.pytest_exception_interact(node=item, call=call, report=report)
-    return report, call.excinfo.value if call.excinfo is not None else None
+    return report, call.excinfo.value
 
 
 def is_in_call(frame: FrameType | None) -> bool:
@@ -89,7 +94,7 @@ def was_asked(report: pytest.CollectReport) -> bool:
     return "call" in report.__dict__
 
 
-_TAKES_SPACE = "add_space" in signature(show_test_item).parameters  # since pytest 9
+_TAKES_SPACE = "add_space" in show_test_item.__code__.co_varnames  # since pytest 9
 
 
 def show_setup(item: pytest.Item, *, add_space: bool) -> None:
@@ -240,9 +245,12 @@ def _failed_subtests(item: pytest.Item) -> dict[Any, int]:
     return counts
 
 
-def may_have_subtests(item: pytest.Item) -> bool:
-    """Whether subtests can be reported while the item runs."""
-    return "subtests" in getattr(item, "fixturenames", ()) or isinstance(item, _unittest_item())
+def may_have_subtests(items: Collection[pytest.Item]) -> bool:
+    """Whether subtests can be reported while one of the items runs."""
+    of_unittest = _unittest_item()
+    if any(issubclass(one, of_unittest) for one in set(map(type, items))):
+        return True
+    return any("subtests" in getattr(item, "fixturenames", ()) for item in items)
 
 
 def is_strict_xpass(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pytest_resilience.hooks.markers import closest
 from pytest_resilience.hooks.policies import speaks_of
 from pytest_resilience.settings.options import checked
 from pytest_resilience.settings.resolved import Settings
@@ -59,8 +60,10 @@ class Limits:
             overrides = [(part.hang_timeout, speaks_of(part, self._root)) for part in parts]
         usual: float = self._settings[_KEY]
         limits: dict[str, float] = {}
-        for item in session.items:
-            marker = item.get_closest_marker("hang_timeout")
+        markers = closest(session.items, "hang_timeout")
+        if not overrides and not any(markers):
+            return limits
+        for item, marker in zip(session.items, markers, strict=True):
             if marker is not None:
                 limit = _seconds(marker, item)
             else:

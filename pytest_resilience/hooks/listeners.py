@@ -1,7 +1,6 @@
 """Asks and tells those who implement our hooks; what is broken there fails no test."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -54,7 +53,7 @@ class Listeners:
             case True:
                 return decision
             case int() | float() if 0 <= wish < 1e9:
-                return replace(decision, after=float(wish)) if isinstance(decision, Again) else decision
+                return decision._replace(after=float(wish)) if isinstance(decision, Again) else decision
         expected = "expected None, True, False, or a number of seconds, 0 or more"
         self._is_broken(name, TypeError(f"it answers with {type(wish).__name__}; {expected}"))
         return decision

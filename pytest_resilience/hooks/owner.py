@@ -31,20 +31,19 @@ from pytest_resilience.core.run import Run
 from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
 from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.core.whole import by_file, collection_digest
-from pytest_resilience.history import Past
 from pytest_resilience.hooks import choice as choices
-from pytest_resilience.hooks import collecting, lastfailed, recording, resuming, xdist_internals
+from pytest_resilience.hooks import collecting, recording
 from pytest_resilience.hooks.choice import Choice
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.redaction import redactor_for
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.ledger.contents import Contents
-from pytest_resilience.ledger.reading import read
 from pytest_resilience.ledger.runs import RunFolder
 from pytest_resilience.ledger.segments import Segment
 from pytest_resilience.settings.resolved import Settings
 
 if TYPE_CHECKING:
+    from pytest_resilience.history import Past
     from pytest_resilience.hooks.allowance import Allowance
 
 # The exit status of a run that is green but for its flaky tests, as pytest-rerunfailures has it too.
@@ -97,13 +96,13 @@ class Owner:
 
     @property
     def wanted(self) -> str | None:
-        """As `resuming.wanted`."""
-        return resuming.wanted(self.config)
+        """As `choice.wanted`."""
+        return choices.wanted(self.config)
 
     @property
     def run_key(self) -> str:
-        """As `resuming.run_key`."""
-        return resuming.run_key(self.config)
+        """As `choice.run_key`."""
+        return choices.run_key(self.config)
 
     @property
     def name_for_resume(self) -> str:
@@ -119,8 +118,8 @@ class Owner:
 
     @property
     def is_rehearsal(self) -> bool:
-        """As `resuming.is_rehearsal`."""
-        return resuming.is_rehearsal(self.config)
+        """As `choice.is_rehearsal`."""
+        return choices.is_rehearsal(self.config)
 
     @property
     def shows_plan(self) -> bool:
@@ -159,6 +158,11 @@ class Owner:
 
     def _resume(self, key: str, say: Callable[[str], None]) -> None:
         config, settings, today = self.config, self.settings, self.choice
+        if self.wanted is None and not self.run_key:
+            return
+        # What only a resume needs.
+        from pytest_resilience.hooks import resuming
+
         self.parent = resuming.to_go_on_with(config, settings, self.stores, key, say=say, warn=self.warn)
         if self.parent is None:
             return
@@ -230,8 +234,8 @@ class Owner:
 
     def _of_files(self, keys: list[str]) -> list[TestsSelected]:
         # Of a test whose id is not told the content must not be known: then nothing takes it for good.
-        told = [key for key in keys if not is_redacted(key)]
-        untold = [key for key in keys if is_redacted(key)]
+        untold = [*filter(is_redacted, keys)] if is_redacted("\n".join(keys)) else []
+        told = [key for key in keys if not is_redacted(key)] if untold else keys
         return [
             *(
                 TestsSelected(keys=tuple(some), digest=self.contents.digest(file))
@@ -348,10 +352,12 @@ class Owner:
 
     def settle(self) -> None:
         """Take what was written and not told any more: by workers that died, or when a signal came in between."""
-        unfinished = any(outcome.is_outstanding for outcome in self.run.outcomes().values())
-        is_cut = self.run.interrupted or xdist_internals.dsession(self.config) is not None
+        unfinished = any(outcome.is_outstanding for outcome in self.run.counts())
+        is_cut = self.run.interrupted or self.config.pluginmanager.hasplugin("dsession")
         if self.folder is None or not unfinished or not is_cut:
             return
+        from pytest_resilience.ledger.reading import read
+
         before = self.run.outcomes()
         for record in read(self.folder.path, self.folder.seal, is_condensed=True).records:
             if not isinstance(record.fact, TestInherited | TestsSelected | SelectionDone):
@@ -395,6 +401,8 @@ class Owner:
         bad = [key for key, outcome in self.run.outcomes().items() if outcome.is_bad]
         bad += [key for key in self.left_open() if self.plan.known[key].outcome.is_bad]
         good = () if self.wanted else self.plan.carried
+        from pytest_resilience.hooks import lastfailed
+
         lastfailed.correct(self.config, [*map(nodeid_of, good)], [*map(nodeid_of, bad)])
 
     def close(self, status: int) -> None:

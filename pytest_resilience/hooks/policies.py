@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pytest_resilience.core.retry import SCOPES, RetryPolicy, Rule
 from pytest_resilience.core.vocabularies import ArgumentError, Arguments, translated
 from pytest_resilience.hooks import internals, rerunfailures
 from pytest_resilience.hooks.conditions import condition_for
+from pytest_resilience.hooks.markers import closest
 from pytest_resilience.settings.options import OF_TEST, checked, checked_with
 from pytest_resilience.settings.resolved import DEFAULT, Settings
 from pytest_resilience.settings.tables import Part
@@ -55,12 +56,15 @@ class Policies:
         except SettingsError as error:
             self._refuse(str(error))
 
-    def _take(self, items: Iterable[pytest.Item]) -> None:
+    def _take(self, items: Sequence[pytest.Item]) -> None:
         """Note the policies of items that differ from the default. A condition is bound to the item that it is of."""
         is_bound = self._settings["retry.condition"] != ""
-        for item in items:
-            is_marked = item.get_closest_marker("flaky") is not None
-            if is_bound or is_marked or self._overrides_of(item) or self._above_of(item):
+        may_differ = is_bound or bool(self._overrides or self._above)
+        markers = closest(items, "flaky")
+        if not may_differ and not any(markers):
+            return
+        for item, marker in zip(items, markers, strict=True):
+            if is_bound or marker is not None or self._overrides_of(item) or self._above_of(item):
                 policy = _policy(self.places_of(item), self._settings.rules, item)
                 _check_passes(policy, item)
                 self._of_item[id(item)] = policy

@@ -5,7 +5,6 @@ import platform
 import secrets
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 
 import pytest
 
@@ -84,7 +83,7 @@ def begin(
             markexpr=choice.markexpr,
             parent=parent,
             started=started,
-            **asdict(Process.here()),
+            **Process.here()._asdict(),
             nonce=secrets.token_hex(32),
             run_key=run_key,
             versions={

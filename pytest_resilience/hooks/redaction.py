@@ -21,7 +21,8 @@ def redactor_for(
 
     `trouble` hears, once, of an implementation of the hook that is broken.
     """
-    return Redactor(secret_values(os.environ, os.path.exists), patterns, _Hook(config, trouble))
+    hook = _Hook(config, trouble)
+    return Redactor(secret_values(os.environ, os.path.exists), patterns, hook, hook.is_implemented)
 
 
 class _Hook:
@@ -31,10 +32,12 @@ class _Hook:
         self._config = config
         self._trouble: Callable[[Code, str], None] | None = trouble
 
+    def is_implemented(self) -> bool:
+        """Whether there is anybody to ask by now."""
+        return bool(self._config.hook.pytest_resilience_redact.get_hookimpls())
+
     def __call__(self, text: str) -> str | None:
         hook = self._config.hook.pytest_resilience_redact
-        if not hook.get_hookimpls():
-            return text
         try:
             for _ in range(_MOST_ROUNDS):
                 changed = next((one for one in hook(text=text) if one != text), text)

@@ -3,14 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pytest_resilience.core.facts import TestFinished
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.hooks import verdicts, xdist_internals, xdist_repairs
+from pytest_resilience.hooks import statuses, verdicts, xdist_internals, xdist_repairs
 from pytest_resilience.hooks.handover import BEGINS, HANDED, WAITS
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.rescheduling import Rescheduling
@@ -244,7 +243,7 @@ class Redistribution:
             return
         self._never_begins(test)
         self._terminal.given_up(test.ended.key)
-        ended = replace(test.ended, again="the session ended before another attempt", wait=0.0)
+        ended = test.ended._replace(again="the session ended before another attempt", wait=0.0)
         finished = TestFinished(
             key=ended.key, outcome=ended.outcome, attempts=ended.attempt, seconds=test.course["seconds"]
         )
@@ -261,6 +260,7 @@ class Redistribution:
                 verdicts.attach(report, finished, ended)
         last = reports[-1]
         verdicts.attach(last, finished, ended)
+        statuses.need(owner.config)
         hook.pytest_runtest_logstart(nodeid=last.nodeid, location=last.location)
         for report in reports:
             hook.pytest_runtest_logreport(report=report)

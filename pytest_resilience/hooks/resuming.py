@@ -26,8 +26,6 @@ from pytest_resilience.ledger.places import Stores
 from pytest_resilience.reports.summary import printable
 from pytest_resilience.settings.resolved import Settings
 
-_REHEARSALS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
-
 
 class Choices(NamedTuple):
     """What is to run today, what the next run finds as the choice, and how much of them was taken over."""
@@ -35,22 +33,6 @@ class Choices(NamedTuple):
     today: Choice
     of_chain: Choice
     taken_over: Choice
-
-
-def wanted(config: pytest.Config) -> str | None:
-    """What ``--resume-failed`` names: a run, "" for the newest, None when nothing is to be resumed."""
-    named: str | None = config.option.resilience_resume
-    return named
-
-
-def run_key(config: pytest.Config) -> str:
-    """What ``--run-key`` calls this run and those that it goes on with; empty for nothing."""
-    return config.option.resilience_run_key or ""
-
-
-def is_rehearsal(config: pytest.Config) -> bool:
-    """No test is run to learn its outcome (``--collect-only``, ``--setup-only``, ``--fixtures``): this is no run."""
-    return any(getattr(config.option, name, None) for name in _REHEARSALS)
 
 
 def to_go_on_with(
@@ -66,7 +48,7 @@ def to_go_on_with(
 
     Raises pytest.UsageError where the one that is meant cannot be resumed.
     """
-    named, of_key = wanted(config), run_key(config)
+    named, of_key = choices.wanted(config), choices.run_key(config)
     if named is None and not of_key:
         return None
     patience = Patience(is_forced=config.option.resilience_force, say=say, warn=warn)
@@ -132,7 +114,7 @@ def plan_of(
     how: str,
 ) -> Plan:
     """What to do about each test that the earlier run knows. `named` are the node ids that were typed today."""
-    is_whole = not is_rehearsal(config) and not collecting.is_narrowed(config)
+    is_whole = not choices.is_rehearsal(config) and not collecting.is_narrowed(config)
     return plan_from(
         past,
         contents,

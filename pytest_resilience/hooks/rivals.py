@@ -1,15 +1,14 @@
 """Other plugins that run or retry tests themselves: two of a kind in one session would hide each other's work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
 from pytest_resilience.core.codes import Code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
+class Rival(NamedTuple):
     """A plugin that does what we do. `name` is what ``-p no:`` takes, `module` where its hooks are.
 
     `options` switch it on, by their names among pytest's options, and so do `inis`. `has_marker` says that it acts on

@@ -1,8 +1,10 @@
 """The plan of a resume, applied to what this process collected; every process applies the same plan."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -10,11 +12,10 @@ from pytest_resilience.core.keys import file_of, is_gone, is_repeated, keys_of
 from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.hooks.children import Children
-from pytest_resilience.ledger.sizes import stored_key
+from pytest_resilience.ledger.sizes import stored_keys
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class Orders(NamedTuple):
     """The part of a plan that the collecting process needs, in plain values."""
 
     carried: frozenset[str] = frozenset()
@@ -36,7 +37,7 @@ class Orders:
 
     def plain(self) -> dict[str, list[str]]:
         """As plain values."""
-        return {name: list(value) for name, value in asdict(self).items()}
+        return {name: list(value) for name, value in self._asdict().items()}
 
     @classmethod
     def from_plain(cls, plain: dict[str, list[str]]) -> "Orders":
@@ -70,6 +71,8 @@ class Collected:
 
     def keys(self, nodeids: list[str]) -> list[str]:
         """The keys of the tests to run, given their node ids in order."""
+        if not self.odd:
+            return nodeids
         return [self.odd.get(position, nodeid) for position, nodeid in enumerate(nodeids)]
 
 
@@ -105,7 +108,7 @@ class Selection:
 
     def key_of(self, item: pytest.Item) -> str:
         """The key of an item that was collected."""
-        return self._odd.get(id(item), item.nodeid)
+        return self._odd.get(id(item)) or item.nodeid if self._odd else item.nodeid
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
@@ -144,21 +147,19 @@ class Selection:
         # Before all others: the numbers of equal ids must not depend on what is deselected or shuffled.
         self._carry_unimported()
         taken = [key for some in self._unimported.values() for key in some]
-        ids = (*taken, *(self._redactor.key(item.nodeid) for item in items))
-        keys = [stored_key(key) for key in keys_of(ids)[len(taken) :]]
+        nodeids = [item.nodeid for item in items]
+        keys = stored_keys(keys_of((*taken, *self._redactor.keys(nodeids)))[len(taken) :])
         self._redactor.vouch(keys)
         if any(map(is_redacted, self._orders.outstanding)):
-            self._nodeids = {id(item): item.nodeid for item in items}
-        before = list(zip(items, keys, strict=True))
-        for item, key in before:
-            self._set_key(item, key)
-            self._check_place(item, key)
+            self._nodeids = {id(item): nodeid for item, nodeid in zip(items, nodeids, strict=True)}
+        before = list(items)
+        self._set_keys(before, nodeids, keys)
+        self._check_places(before, keys)
         self._all = set(keys)
         result = yield
         # After all others: xdist has put group suffixes on ids, and what is left is what would run.
-        for item, key in before:
-            self._set_key(item, key)
-        self._is_whole = {id(item) for item, _ in before} == {id(item) for item in items}
+        self._set_keys(before, [item.nodeid for item in before], keys)
+        self._is_whole = set(map(id, before)) == set(map(id, items))
         if self._orders.carried or self._orders.held or self._orders.last:
             self._apply(items)
         return result
@@ -170,16 +171,29 @@ class Selection:
                     keys.append(key)
                     self._carried.append(key)
 
-    def _check_place(self, item: pytest.Item, key: str) -> None:
+    def _check_places(self, items: list[pytest.Item], keys: list[str]) -> None:
         """What says nothing of the file it comes from, or is one of several of that name, belongs to no whole file."""
-        file = item.getparent(pytest.File)  # type: ignore[type-abstract]
-        if file is None or file.nodeid != file_of(key) or is_repeated(key):
-            self._broken.update((file_of(key), file.nodeid if file is not None else ""))
+        parents = list(map(attrgetter("parent"), items))
+        files: dict[int, str] = {}
+        for item, parent in dict(
+            zip(map(id, parents), zip(items, parents, strict=True), strict=True)
+        ).values():
+            file = item.getparent(pytest.File)  # type: ignore[type-abstract]
+            files[id(parent)] = file.nodeid if file is not None else ""
+        found = list(map(files.__getitem__, map(id, parents)))
+        if found == list(map(file_of, keys)) and "" not in found and not any(map(is_repeated, keys)):
+            return
+        for file_id, key in zip(found, keys, strict=True):
+            if not file_id or file_id != file_of(key) or is_repeated(key):
+                self._broken.update((file_of(key), file_id))
 
-    def _set_key(self, item: pytest.Item, key: str) -> None:
-        if key != item.nodeid and id(item) not in self._odd:
-            self._odd[id(item)] = key
-            self._odd_items.append(item)
+    def _set_keys(self, items: list[pytest.Item], nodeids: list[str], keys: list[str]) -> None:
+        if nodeids == keys:
+            return
+        for item, nodeid, key in zip(items, nodeids, keys, strict=True):
+            if key != nodeid and id(item) not in self._odd:
+                self._odd[id(item)] = key
+                self._odd_items.append(item)
 
     def _apply(self, items: list[pytest.Item]) -> None:
         orders = self._orders
@@ -201,12 +215,10 @@ class Selection:
             # A conftest file of a subfolder is asked for the order even later than we are.
             session.items.sort(key=lambda item: self.key_of(item) in self._orders.last)
         nodeids = [item.nodeid for item in session.items]
-        keys = [self.key_of(item) for item in session.items]
-        redacted = [
-            key
-            for key, nodeid in zip(keys, nodeids, strict=True)
-            if is_redacted(key) and not is_redacted(nodeid)
-        ]
+        keys = [self.key_of(item) for item in session.items] if self._odd else nodeids
+        is_plain = keys == nodeids and _are_sendable(nodeids)
+        pairs = [] if is_plain else list(zip(keys, nodeids, strict=True))
+        redacted = [key for key, nodeid in pairs if is_redacted(key) and not is_redacted(nodeid)]
         self._done(
             Collected(
                 carried=self._carried,
@@ -214,8 +226,8 @@ class Selection:
                 gone=self._gone(session.items),
                 odd={
                     at: key
-                    for at, (key, nodeid) in enumerate(zip(keys, nodeids, strict=True))
-                    if key != nodeid or not _is_sendable(nodeid)
+                    for at, (key, nodeid) in enumerate(pairs)
+                    if key != nodeid or not _are_sendable([nodeid])
                 },
                 redacted=len(redacted),
                 nodeids=nodeids,
@@ -231,7 +243,7 @@ class Selection:
             # They are not in the selection, but they may be there all the same.
             there = set(map(self._redactor.text, self._children.found))
             unseen = [key for key in unseen if key not in there]
-        runs = {self._nodeids.get(id(item), "") for item in items}
+        runs = {self._nodeids.get(id(item), "") for item in items} if unseen else set()
         return [
             key
             for key in unseen
@@ -245,10 +257,10 @@ class Selection:
         ]
 
 
-def _is_sendable(nodeid: str) -> bool:
-    """Whether the node id reaches an xdist controller as it is."""
+def _are_sendable(nodeids: Iterable[str]) -> bool:
+    """Whether node ids reach an xdist controller as they are."""
     try:
-        nodeid.encode("utf-8")
+        "\n".join(nodeids).encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True

@@ -6,8 +6,6 @@ import pytest
 
 from pytest_resilience.core.codes import Code, told
 from pytest_resilience.core.facts import DecisionTaken
-from pytest_resilience.hooks import xdist_internals
-from pytest_resilience.hooks.last_words import why_interrupted
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.terminal import Terminal
 
@@ -40,6 +38,8 @@ class Session:
         ):
             owner.decide(DecisionTaken(code=Code.STOP_MAX_FAILURES.code, why=str(excinfo.value)))
             return
+        from pytest_resilience.hooks.last_words import why_interrupted
+
         owner.decide(DecisionTaken(code=Code.INTERRUPTED_BY_SIGNAL.code, why=why_interrupted(excinfo)))
 
     @pytest.hookimpl(tryfirst=True)
@@ -94,5 +94,8 @@ def stop_serial(owner: Owner, decision: DecisionTaken) -> None:
 
 def stop_workers(owner: Owner, decision: DecisionTaken) -> None:
     """Stop every worker after the test that it runs."""
+    # A session without workers does not come here.
+    from pytest_resilience.hooks import xdist_internals
+
     reason = stop_reason(decision)
     xdist_internals.stop_workers(owner.config, reason, json.dumps({"stop": reason}))

@@ -5,11 +5,12 @@ import threading
 import time
 from _thread import start_new_thread
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_resilience.hooks.last_words import LastWords
+if TYPE_CHECKING:
+    from pytest_resilience.hooks.last_words import LastWords
 
 # Tests replace these; we want the real ones.
 _sleep = time.sleep
@@ -118,7 +119,7 @@ class InThisProcess:
 class OnWorker:
     """The answer of a worker: the test in flight finishes, as long as the controller lets it."""
 
-    def __init__(self, last_words: LastWords) -> None:
+    def __init__(self, last_words: "LastWords") -> None:
         self._last_words = last_words
         self._session: pytest.Session | None = None
         # Taken until the controller has been told.

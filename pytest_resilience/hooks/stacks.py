@@ -6,17 +6,19 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from pytest_resilience.core import stacks
 from pytest_resilience.hooks import internals
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import DISK
 from pytest_resilience.ledger.forks import let_go_in_children
 from pytest_resilience.ledger.stacks import open_stacks, read_stacks
+
+if TYPE_CHECKING:
+    from pytest_resilience.core import stacks
 
 # Who wants the stacks of a process sends this. Programs use SIGUSR1 for themselves, and so do their tests; nothing of
 # theirs uses one of these.
@@ -119,12 +121,14 @@ class OfSession:
             self._stacks.close()
 
 
-def stacks_of(owner: Owner, worker: str, pid: int | None, after: int = 0) -> stacks.Stacks | None:
+def stacks_of(owner: Owner, worker: str, pid: int | None, after: int = 0) -> "stacks.Stacks | None":
     """The last stacks that a process of the run wrote after so many bytes of its file, secrets taken out.
 
     None when there are none, as of a worker on another machine.
     """
     if owner.folder is None or pid is None:
         return None
+    from pytest_resilience.core import stacks
+
     text = owner.redactor.text(read_stacks(owner.folder.path, worker, pid, after))
     return stacks.parse(text, str(owner.config.rootpath))

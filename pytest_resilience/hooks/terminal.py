@@ -13,12 +13,8 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
-from pytest_resilience.hooks import internals, rerunfailures, shards, verdicts
+from pytest_resilience.hooks import internals, rerunfailures, shards
 from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
-from pytest_resilience.hooks.repeated import is_marked
-from pytest_resilience.hooks.subtests import is_held
-from pytest_resilience.reports.plan import planned
-from pytest_resilience.reports.stored import ago, carried_from, short
 from pytest_resilience.reports.summary import Facts, Line, Style, cut, first_line, printable, summary
 from pytest_resilience.settings.options import OPTIONS
 
@@ -98,31 +94,13 @@ class Terminal:
         if self._reporter is not None:
             internals.discount(self._reporter, "rerun", nodeid)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(
-        self, report: pytest.TestReport
-    ) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
-        if is_held(report):
-            return "", "", ""
-        if is_marked(report) and str(report.outcome) == "rerun":
-            return "rerun", "R", ("RERUN", {"yellow": True})
-        is_call = report.when == "call"
-        if "resilience" not in report.__dict__ or not (is_call or report.failed):
-            return None
-        match verdicts.outcome_of(report):
-            case Outcome.FLAKY if report.passed and is_call and "rerun" not in report.__dict__:
-                return "flaky", ".", ("FLAKY", {"yellow": True})
-            case Outcome.CRASHED if report.failed and is_call:
-                return "failed", "C", ("CRASHED", {"red": True})
-            case Outcome.TIMED_OUT if report.failed and verdicts.is_of_end(report):
-                return "failed" if is_call else "error", "T", ("TIMED OUT", {"red": True})
-        return None
-
     def pytest_report_header(self) -> list[str]:
         owner = self._owner
         if owner.parent is None:
             is_first = owner.run_key and not owner.warnings
             return [f"resilience: no earlier run has the key {owner.run_key}"] if is_first else []
+        from pytest_resilience.reports.stored import ago, short
+
         info, plan = owner.parent.info, owner.plan
         left = (
             f"{len(plan.outstanding)} left"
@@ -186,6 +164,8 @@ class Terminal:
         )
         if owner.is_rehearsal:
             if owner.shows_plan:
+                from pytest_resilience.reports.plan import planned
+
                 lines = planned(owner.run, self._facts(), owner.plan.last, style)
                 self._write_block(reporter, "resume plan", lines)
             return
@@ -252,6 +232,8 @@ class Terminal:
             return ""
         plan = self._owner.plan
         runs = {one.run for key, one in plan.known.items() if key in plan.carried}
+        from pytest_resilience.reports.stored import carried_from
+
         return carried_from(parent.info.id, runs, parent.info.started, _now())
 
     def _command(self) -> str:

@@ -14,7 +14,7 @@ from pytest_resilience.hooks import internals
 _now = time.time
 
 # What pytest-timeout fails a test with; before 2.4 without the brackets and what follows them.
-_MESSAGE = re.compile(r"Timeout \(?>[\d.e+-]+s(\) from pytest-timeout\.)?")
+_MESSAGE = r"Timeout \(?>[\d.e+-]+s(\) from pytest-timeout\.)?"
 
 
 class HangTimeout(internals.Failed):
@@ -28,7 +28,7 @@ def is_timeout(error: BaseException | None) -> bool:
     """Whether an exception is the one with which a test is ended here or by pytest-timeout, or came of it."""
     return error is not None and any(
         isinstance(one, HangTimeout)
-        or (isinstance(one, pytest.fail.Exception) and _MESSAGE.fullmatch(text_of(one)))
+        or (isinstance(one, pytest.fail.Exception) and re.fullmatch(_MESSAGE, text_of(one)))
         for one in causes(error)
     )
 
@@ -44,11 +44,10 @@ class TimeLimits:
     def __init__(self, config: pytest.Config) -> None:
         self._timeout = internals.timeout_plugin(config)
         self._dumps_stacks = internals.seconds_to_dump(config) > 0
+        self.are_set = self._dumps_stacks or self._timeout is not None
 
-    def begin(self, item: pytest.Item, attempt: int) -> None:
+    def begin(self, item: pytest.Item) -> None:
         """Limit the attempt that begins now; the first one has its limits already."""
-        if attempt == 1:
-            return
         if self._timeout is not None:
             with suppress(Exception):
                 internals.arm_timeout(self._timeout, item)

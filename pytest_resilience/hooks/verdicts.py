@@ -1,7 +1,6 @@
 """What travels with a report: the final outcome of its test, as one plain text, so that any channel takes it."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
@@ -30,10 +29,12 @@ def read(report: pytest.TestReport) -> tuple[TestFinished, AttemptEnded | None] 
 
 def shown(report: pytest.TestReport) -> str:
     """What a phase showed, in the words of `outcomes.of_attempt`."""
+    if report.outcome == "passed" and not hasattr(report, "wasxfail"):
+        return "passed"
     if hasattr(report, "wasxfail"):
         return {"skipped": "xfailed", "passed": "xpassed"}.get(report.outcome, "failed")
     # An outcome that another plugin made up is none that we may call good.
-    return report.outcome if report.outcome in ("passed", "skipped") else "failed"
+    return "skipped" if report.outcome == "skipped" else "failed"
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome | None:
@@ -50,8 +51,7 @@ def is_of_end(report: pytest.TestReport) -> bool:
 
 
 def _plain(fact: TestFinished | AttemptEnded) -> dict[str, object]:
-    members = fact._asdict() if isinstance(fact, TestFinished) else asdict(fact)
-    return {**members, "outcome": fact.outcome.value}
+    return {**fact._asdict(), "outcome": fact.outcome.value}
 
 
 def ended_to(ended: AttemptEnded) -> dict[str, object]:

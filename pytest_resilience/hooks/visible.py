@@ -35,15 +35,16 @@ class Visible:
 
     def __init__(self) -> None:
         self._course: Course | None = None
+        self._shown = 0
         self._before = _environ.get(VARIABLE)
 
     def begin(self, course: Course) -> None:
         """An attempt begins."""
         self._course = course
-        number = str(course.number)
-        # To look is cheap, to write is not.
-        if _environ.get(VARIABLE) != number:
-            _environ[VARIABLE] = number
+        # Most tests have one attempt, and the environment is slow, to look at it too.
+        if self._shown != course.number:
+            self._shown = course.number
+            _environ[VARIABLE] = str(course.number)
 
     @pytest.fixture(name="attempt")
     def attempt(self) -> AttemptInfo:
@@ -51,7 +52,7 @@ class Visible:
         course = self._course
         if course is None:
             return AttemptInfo(number=1, limit=1, errors=())  # another plugin runs this test
-        return AttemptInfo(number=course.number, limit=course.limit, errors=tuple(course.errors))
+        return AttemptInfo(number=course.number, limit=course.limit, errors=course.errors)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self) -> object:

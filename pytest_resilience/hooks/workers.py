@@ -4,7 +4,6 @@ import json
 import signal
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -26,6 +25,9 @@ from pytest_resilience.hooks.subtests import is_subtest
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.reading import facts_of
+
+# What makes a report of a phase more than a plain pass.
+_ODD = frozenset({"wasxfail", "resilience", "resilience_repeated"})
 
 
 class Workers:
@@ -59,9 +61,9 @@ class Workers:
                 "settings": owner.settings.plain(),
                 "mode": owner.config.option.dist,
                 "folder": str(folder.path) if folder is not None else "",
-                "controller": asdict(Process.here()),
+                "controller": Process.here()._asdict(),
                 "nonce": folder.info.nonce if folder is not None else "",
-                "choice": asdict(owner.choice) if owner.plan.parent else None,
+                "choice": owner.choice._asdict() if owner.plan.parent else None,
                 "plan": Orders.of(owner.plan).plain(),
             }
             self._packed = zlib.compress(json.dumps(plain).encode("ascii"), 1)
@@ -158,6 +160,12 @@ class Workers:
         )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if (
+            report.outcome == "passed"
+            and report.when != "teardown"
+            and report.__dict__.keys().isdisjoint(_ODD)
+        ):
+            return
         node = getattr(report, "node", None)
         if node is None or is_subtest(report):
             return
@@ -171,11 +179,9 @@ class Workers:
                 self._phases.setdefault(place, {})[str(report.when)] = verdicts.shown(report)
             return
         if carried is None:
-            phases = self._phases.pop(place, None) or {"call": "passed"}
-            finished = TestFinished(
-                key=self._key_at(report),
-                outcome=outcomes.of_attempt({**phases, "teardown": verdicts.shown(report)}),
-            )
+            phases = self._phases.pop(place, None) or {"setup": "passed", "call": "passed"}
+            outcome = outcomes.of_attempt({**phases, "teardown": verdicts.shown(report)})
+            finished = TestFinished(self._key_at(report), outcome)
             ended = None
         else:
             self._phases.pop(place, None)

@@ -242,18 +242,27 @@ def after_failures(config: pytest.Config, stopped: Callable[[str], None]) -> Non
     session._handlefailures = handle
 
 
+_heard_names: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
 def hear(node: Any, config: pytest.Config, name: str, heard: Callable[[Any, dict[str, Any]], None]) -> None:
     """Call `heard(node, values)`, in the controller's loop and in order, with each event of this name from a worker."""
+    setattr(dsession(config), f"worker_{name}", heard)
+    # All events of a worker come through here, and most are none of ours: one look is enough for all names.
+    names = _heard_names.get(node)
+    if names is not None:
+        names.add(name)
+        return
+    names = _heard_names[node] = {name}
     inner = node.process_from_remote
 
     def process(event: Any) -> None:
-        if type(event) is tuple and event[0] == name:
-            node.notify_inproc(name, node=node, values=event[1])
+        if type(event) is tuple and event[0] in names:
+            node.notify_inproc(event[0], node=node, values=event[1])
         else:
             inner(event)
 
     node.process_from_remote = process
-    setattr(dsession(config), f"worker_{name}", heard)
 
 
 def precede_tests(node: Any, name: str, texts: Callable[[Any, list[int]], list[str]]) -> None:
@@ -301,12 +310,12 @@ class HeldReports:
     """Reports of tests that are not through yet: pytest gets them with that of the teardown, or not at all.
 
     Else a test whose worker dies in the teardown would have passed already, and count twice when it runs again.
-    `through(node, report)` is told of each report of a teardown.
+    `arrived(node, report)` is told of each report as it comes.
     """
 
-    def __init__(self, config: pytest.Config, through: Callable[[Any, pytest.TestReport], None]) -> None:
+    def __init__(self, config: pytest.Config, arrived: Callable[[Any, pytest.TestReport], None]) -> None:
         session = dsession(config)
-        self._through = through
+        self._arrived = arrived
         self._held: dict[Any, list[pytest.TestReport]] = {}
         self._give = session.worker_testreport
         session.worker_testreport = self._take
@@ -322,8 +331,8 @@ class HeldReports:
 
     def _take(self, node: Any, rep: pytest.TestReport) -> None:
         self._held.setdefault(node, []).append(rep)
+        self._arrived(node, rep)
         if rep.when == "teardown":
-            self._through(node, rep)
             self.release(node)
 
     def _released_before(self, inner: Callable[..., None]) -> Callable[..., None]:

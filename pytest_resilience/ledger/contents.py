@@ -5,8 +5,6 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from pytest_resilience.ledger.watched import watched
-
 
 class Contents:
     """Digests of test files below `rootdir`. Each file is read once.
@@ -43,7 +41,11 @@ class Contents:
 
     @cached_property
     def _watched(self) -> bytes | None:
-        return watched(self._rootdir, self._watch, self._ledger) if self._watch else b""
+        if not self._watch:
+            return b""
+        from pytest_resilience.ledger.watched import watched
+
+        return watched(self._rootdir, self._watch, self._ledger)
 
     def _content(self, file: str) -> bytes | None:
         known = self._read.get(file)

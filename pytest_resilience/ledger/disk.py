@@ -215,8 +215,7 @@ def remove_tree(name: str, folder: int, disk: Disk = DISK) -> None:
 
 def append_all(fd: int, data: bytes, disk: Disk = DISK) -> None:
     """All of `data`, however small the portions that the kernel takes; OSError when it takes no more."""
-    while data:
-        taken = disk.append(fd, data)
+    while (taken := disk.append(fd, data)) < len(data):
         if taken <= 0:
             raise OSError(errno.EIO, "nothing was written")
         data = data[taken:]

@@ -1,8 +1,8 @@
 """The short account of a run that came to an orderly end, believed only as long as the files are what it counted."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 from pytest_resilience.core.outcomes import Outcome
@@ -13,8 +13,7 @@ _MAX_FINAL = 4 * 1024 * 1024
 _OUTSTANDING = frozenset(outcome.value for outcome in Outcome if outcome.is_outstanding)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Final:
+class Final(NamedTuple):
     """How a run ended. `counts` holds the number of tests by outcome."""
 
     exit_status: int

@@ -42,9 +42,11 @@ from pytest_resilience.ledger.members import (
 )
 from pytest_resilience.ledger.seal import CODE_CHARS, Seal
 from pytest_resilience.ledger.sizes import (
+    KEY_SURELY_FITS,
     MAX_LINE,
     WORD_CHARS,
     quoted_key,
+    quoted_keys,
     quoted_text,
     quoted_word,
 )
@@ -95,7 +97,11 @@ def _seconds(seconds: float) -> str:
     return repr(float(seconds)) if math.isfinite(seconds) else "0.0"
 
 
-def encode(fact: Fact, *, writer: str, seq: int, at: float, seal: Seal | None = None) -> bytes:
+_STARTED = '{"k":"st","w":%s,"s":%d,"t":%.3f,"id":%s,"n":%s'
+_FINISHED = '{"k":"fin","w":%s,"s":%d,"t":%.3f,"id":%s,"o":"%s","n":%s,"d":%s'
+
+
+def encode(fact: Fact, writer: str, seq: int, at: float, seal: Seal | None = None) -> bytes:
     """The line of a fact, newline included. ValueError or TypeError for what no line can hold.
 
     A TestsSelected has to be small enough, see `split_tests`.
@@ -104,15 +110,15 @@ def encode(fact: Fact, *, writer: str, seq: int, at: float, seal: Seal | None = 
         at = 0.0
     # The two kinds that every test writes are spelled out: this runs between any two tests.
     if type(fact) is AttemptStarted:
-        body = (
-            f'{{"k":"st","w":{_quote(writer)},"s":{seq:d},"t":{at:.3f},'
-            f'"id":{quoted_key(fact.key)},"n":{_count(fact.attempt)}'
-        )
+        key, attempt = fact
+        number = "1" if attempt == 1 else _count(attempt)
+        id = _quote(key) if len(key) <= KEY_SURELY_FITS else quoted_key(key)
+        body = _STARTED % (_quote(writer), seq, at, id, number)
     elif type(fact) is TestFinished:
-        body = (
-            f'{{"k":"fin","w":{_quote(writer)},"s":{seq:d},"t":{at:.3f},"id":{quoted_key(fact.key)},'
-            f'"o":"{fact.outcome._value_}","n":{_count(fact.attempts)},"d":{_seconds(fact.seconds)}'
-        )
+        key, outcome, attempts, seconds = fact
+        number = "1" if attempts == 1 else _count(attempts)
+        id = _quote(key) if len(key) <= KEY_SURELY_FITS else quoted_key(key)
+        body = _FINISHED % (_quote(writer), seq, at, id, outcome._value_, number, _seconds(seconds))
     else:
         name, members = _members(fact)
         body = f'{{"k":"{name}","w":{_quote(writer)},"s":{seq:d},"t":{at:.3f}{members}'
@@ -134,8 +140,9 @@ def _members(fact: Fact) -> tuple[str, str]:
                 f',"start":{quoted_word(fact.start)},"host":{quoted_word(fact.host)},"boot":{quoted_word(fact.boot)}'
             )
         case TestsSelected():
-            ids = ",".join(map(quoted_key, fact.keys))
-            return "tst", f',"fate":"{fact.fate}","dg":{quoted_word(fact.digest)},"ids":[{ids}]'
+            return "tst", (
+                f',"fate":"{fact.fate}","dg":{quoted_word(fact.digest)},"ids":{quoted_keys(fact.keys)}'
+            )
         case FileCollected():
             return "col", f',"id":{quoted_key(fact.file)},"dg":{quoted_word(fact.digest)}'
         case SelectionDone():
@@ -168,17 +175,19 @@ def _members(fact: Fact) -> tuple[str, str]:
 
 def split_tests(fact: TestsSelected) -> Iterator[TestsSelected]:
     """The same tests, in the same order, in portions of which each fits into a line."""
-    portion: list[str] = []
-    room = MAX_LINE - 1024
-    for key in fact.keys:
-        size = len(quoted_key(key)) + 1
-        if portion and (len(portion) == KEYS_IN_LINE or size > room):
-            yield TestsSelected(keys=tuple(portion), fate=fact.fate, digest=fact.digest)
-            portion, room = [], MAX_LINE - 1024
-        portion.append(key)
-        room -= size
-    if portion:
-        yield TestsSelected(keys=tuple(portion), fate=fact.fate, digest=fact.digest)
+    for first in range(0, len(fact.keys), KEYS_IN_LINE):
+        for some in _fitting(fact.keys[first : first + KEYS_IN_LINE]):
+            yield TestsSelected(keys=some, fate=fact.fate, digest=fact.digest)
+
+
+def _fitting(keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    # Most often all fit; else their halves may, and a single key always does.
+    if len(keys) == 1 or len(quoted_keys(keys)) <= MAX_LINE - 1024:
+        yield keys
+        return
+    middle = len(keys) // 2
+    yield from _fitting(keys[:middle])
+    yield from _fitting(keys[middle:])
 
 
 def encode_all(facts: Iterable[Fact], *, writer: str, at: float, seal: Seal | None = None) -> Iterator[bytes]:
@@ -186,7 +195,7 @@ def encode_all(facts: Iterable[Fact], *, writer: str, at: float, seal: Seal | No
     seq = 0
     for fact in facts:
         for piece in split_tests(fact) if isinstance(fact, TestsSelected) else (fact,):
-            yield encode(piece, writer=writer, seq=seq, at=at, seal=seal)
+            yield encode(piece, writer, seq, at, seal)
             seq += 1
 
 

@@ -1,8 +1,8 @@
 """Which machine this is, which start of it, and which process: a process id alone is given out again."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 
@@ -42,8 +42,7 @@ def catches(pid: int, number: int, proc: Path = PROC) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class Process(NamedTuple):
     """A process, told from all others that ever were. `boot` and `start` are empty where nobody tells."""
 
     pid: int

@@ -12,12 +12,10 @@ from pytest_resilience.core.facts import Fact, SegmentOpened, TestInherited
 from pytest_resilience.ledger import frequent
 from pytest_resilience.ledger.disk import DISK, opened_folder
 from pytest_resilience.ledger.lines import FORMAT, BadLine, Record, UnknownKind, decode
-from pytest_resilience.ledger.runinfo import RUN, BadRun, RunInfo
+from pytest_resilience.ledger.runinfo import CARRY, RUN, TESTS, BadRun, RunInfo
 from pytest_resilience.ledger.seal import Seal
 from pytest_resilience.ledger.sizes import MAX_LINE
 
-CARRY = "carry.jsonl"
-TESTS = "tests.jsonl"
 _PREFIX, _SUFFIX = "seg-", ".jsonl"
 _PORTION = 256 * 1024
 _LINES = re.compile(rb"[^\n]+\n?").finditer

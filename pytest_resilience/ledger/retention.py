@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_resilience.ledger.disk import DISK, opened_folder, remove_tree
 from pytest_resilience.ledger.final import final_of
@@ -20,8 +20,7 @@ _TRASH = ".trash-"
 _NEW = ".new-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """How much is kept; 0 stands for no limit. What is protected is kept beyond any limit."""
 
     runs: int = 20
@@ -29,8 +28,7 @@ class Limits:
     mb: float = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
+class StoredRun(NamedTuple):
     """A run as retention sees it. `seconds` is its age, `size` its bytes; `key` is empty when it cannot be read."""
 
     id: str
@@ -109,7 +107,7 @@ def _choose(store: Store, runs: list[StoredRun], limits: Limits) -> list[str]:
         alive = {run_id for run_id in chosen if RunFolder.is_alive(store.folder_of_runs / run_id)}
         if not alive:
             return chosen
-        runs = [replace(run, alive=True) if run.id in alive else run for run in runs]
+        runs = [run._replace(alive=True) if run.id in alive else run for run in runs]
 
 
 def _weighed(store: Store, now: float) -> Iterator[StoredRun]:
@@ -130,8 +128,8 @@ def _described(run: StoredRun, folder: Path) -> StoredRun:
     except (BadRun, FileNotFoundError):
         return run
     except OSError:
-        return replace(run, alive=True)
-    return replace(run, key=key, resumable=final is None or not final.leaves_nothing)
+        return run._replace(alive=True)
+    return run._replace(key=key, resumable=final is None or not final.leaves_nothing)
 
 
 def _size(folder: Path) -> int:

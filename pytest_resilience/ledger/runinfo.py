@@ -15,6 +15,8 @@ from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.seal import Seal
 
 RUN = "run.json"
+CARRY = "carry.jsonl"
+TESTS = "tests.jsonl"
 RUN_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{16}", re.ASCII)
 MAX_RUN_JSON = 1024 * 1024
 
@@ -58,7 +60,7 @@ def began_at(run_id: str) -> float:
     """When the run of this id began, seconds since 1970. ValueError for what is no id."""
     if not RUN_ID.fullmatch(run_id):
         raise ValueError(f"not the id of a run: {run_id!r}")
-    moment = datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(run_id[:15]).replace(tzinfo=UTC)
     return moment.timestamp() + int(run_id[15:18]) / 1000
 
 

@@ -25,9 +25,8 @@ from pytest_resilience.ledger.disk import (
 from pytest_resilience.ledger.final import Final, read_final, write_final
 from pytest_resilience.ledger.lines import FORMAT, encode_all
 from pytest_resilience.ledger.locks import Lock, is_held
-from pytest_resilience.ledger.reading import CARRY, TESTS
 from pytest_resilience.ledger.redaction import all_redacted, redacted_info
-from pytest_resilience.ledger.runinfo import RUN, RUN_ID, BadRun, RunInfo, new_run_id, run_key
+from pytest_resilience.ledger.runinfo import CARRY, RUN, RUN_ID, TESTS, BadRun, RunInfo, new_run_id, run_key
 from pytest_resilience.ledger.seal import Seal
 from pytest_resilience.ledger.segments import WRITER
 

@@ -12,11 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import (
+    AttemptStarted,
     DecisionTaken,
     Fact,
     RunEnded,
@@ -38,6 +38,8 @@ FAILURES_BEFORE_A_NEW_FILE = 3
 
 # After these the run, or the next test, goes on from a known state: a good moment to wait for the disk.
 _MILESTONES = frozenset({TestFinished, DecisionTaken, RunEnded})
+# The two kinds that every test writes: their keys were redacted when they were selected.
+_FREQUENT = frozenset({AttemptStarted, TestFinished})
 _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 
@@ -88,7 +90,8 @@ class Segment:
         self._later: deque[Fact] = deque()
         # The file: its descriptor, which file that is, how far it is known to be good, and whether it ends there.
         self._fd: int | None = None
-        self._identity = (0, 0)
+        # As the system has them one after another: its number, its device, and under how many names it is known.
+        self._identity = (0, 0, 0)
         self._good = 0
         self._intact = True
         self._failures = 0
@@ -153,9 +156,9 @@ class Segment:
                 kept = self._write(fact)
                 while self._later:
                     self._write(self._later.popleft())
-                return kept
             finally:
                 self._writing = False
+        return kept
 
     def _write(self, fact: Fact) -> bool:
         try:
@@ -177,26 +180,34 @@ class Segment:
     def _write_line(self, fact: Fact) -> None:
         self._make_ready()
         # A number is used up by a fact that is lost too: the gap tells the reader.
-        seq, self._seq = self._seq, self._seq + 1
-        clean = redacted(fact, self._redactor)
-        line = encode(clean, writer=self.writer, seq=seq, at=self._clock(), seal=self._seal)
-        self._append(line)
+        seq, at = self._seq, self._clock()
+        self._seq = seq + 1
+        if type(fact) not in _FREQUENT or not self._redactor.is_clean(fact.key):  # type: ignore[union-attr]
+            fact = redacted(fact, self._redactor)
+        line = encode(fact, self.writer, seq, at, self._seal)
+        if self._intact and self._fd is not None:
+            self._intact = False
+            # One call a line: what a kill can tear is the last line, never one before it.
+            append_all(self._fd, line, self._disk)
+            self._good += len(line)
+        else:
+            self._append_to_torn(line)
+        self._intact = True
         self._failures = 0
         if self._durability != "process":
             self._unsynced.append(line)
-            if self._durability == "record" or (
-                type(fact) in _MILESTONES and abs(self._clock() - self._synced_at) >= SYNC_SECONDS
-            ):
+            if (
+                type(fact) in _MILESTONES and abs(at - self._synced_at) >= SYNC_SECONDS
+            ) or self._durability == "record":
                 self._sync()
 
-    def _append(self, line: bytes) -> None:
+    def _append_to_torn(self, line: bytes) -> None:
+        """The same behind what a failed write left behind, which is cut off where that is possible."""
         assert self._fd is not None
         self._mend()
         torn, self._intact = not self._intact, False
-        # One call a line: what a kill can tear is the last line, never one before it.
         append_all(self._fd, b"\n" + line if torn else line, self._disk)
         self._good = self._disk.fstat(self._fd).st_size if torn else self._good + len(line)
-        self._intact = True
 
     def _mend(self) -> None:
         """Cut off what a failed write left behind. Where even that fails, the next line begins with a newline."""
@@ -225,7 +236,9 @@ class Segment:
                 found = self._disk.fstat(self._fd)
             except OSError:
                 found = None
-            if found is None or (found.st_dev, found.st_ino) != self._identity:
+            if found is not None and found[1:4] == self._identity and not self._failures:
+                return
+            if found is None or not self._is_same(found):
                 # A test closed our descriptor, or put a file of its own there which is not for us to close.
                 self._fd = None
             elif found.st_nlink == 0:
@@ -241,7 +254,10 @@ class Segment:
             found = self._disk.fstat(fd)
         except OSError:
             return False
-        return (found.st_dev, found.st_ino) == self._identity
+        return self._is_same(found)
+
+    def _is_same(self, found: os.stat_result) -> bool:
+        return (found.st_ino, found.st_dev) == self._identity[:2]
 
     def _drop_file(self) -> None:
         fd, self._fd = self._fd, None
@@ -256,8 +272,8 @@ class Segment:
             fd = disk.open_new(segment_name(writer), folder)
             try:
                 fd = disk.lift(fd)
-                opened = SegmentOpened(run=self._run, writer=writer, **asdict(self._process))
-                first = encode(opened, writer=writer, seq=0, at=self._clock(), seal=self._seal)
+                opened = SegmentOpened(run=self._run, writer=writer, **self._process._asdict())
+                first = encode(opened, writer, 0, self._clock(), self._seal)
                 start = first + b"".join(self._unsynced)
                 append_all(fd, start, disk)
                 found = disk.fstat(fd)
@@ -270,7 +286,7 @@ class Segment:
             if self._durability != "process":
                 sync_names(folder, disk)
         self.writer, self._seq = writer, 1
-        self._fd, self._identity = fd, (found.st_dev, found.st_ino)
+        self._fd, self._identity = fd, (found.st_ino, found.st_dev, 1)
         self._good, self._intact, self._failures = len(start), True, 0
 
     def _new_writer(self) -> str:

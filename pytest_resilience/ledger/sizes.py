@@ -3,7 +3,9 @@
 A key has `stored_key` as its form in the ledger; messages lose their end.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
+from json import JSONEncoder
 from json.encoder import encode_basestring_ascii as _quote
 
 MAX_LINE = 16 * 1024
@@ -13,8 +15,9 @@ WORD_CHARS = 128
 
 # Bytes between the quotes, after escaping: their sum stays below MAX_LINE for every kind of line.
 _KEY_ROOM, _TEXT_ROOM, _WORD_ROOM = 8192, 3072, 256
+_quoted_list = JSONEncoder(separators=(",", ":")).encode
 # A character becomes 12 bytes at most, so that up to here nothing needs to be measured.
-_KEY_SURELY_FITS = _KEY_ROOM // 12
+KEY_SURELY_FITS = _KEY_ROOM // 12
 
 
 def stored_key(key: str) -> str:
@@ -29,6 +32,13 @@ def stored_key(key: str) -> str:
     suffix = "~" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     # What follows the head must not join with it either.
     return _longest_head(key[: KEY_CHARS - len(suffix)], _KEY_ROOM - len(suffix)) + suffix
+
+
+def stored_keys(keys: list[str]) -> list[str]:
+    """The same for many keys."""
+    if len(max(keys, key=len, default="")) <= KEY_SURELY_FITS and "".join(keys).isascii():
+        return keys
+    return [*map(stored_key, keys)]
 
 
 def _fits(text: str, room: int) -> bool:
@@ -48,7 +58,14 @@ def _longest_head(text: str, room: int) -> str:
 
 def quoted_key(key: str) -> str:
     """The stored form of a key as JSON."""
-    return _quote(key if len(key) <= _KEY_SURELY_FITS else stored_key(key))
+    return _quote(key if len(key) <= KEY_SURELY_FITS else stored_key(key))
+
+
+def quoted_keys(keys: Sequence[str]) -> str:
+    """The stored forms of keys as a list in JSON."""
+    if len(max(keys, key=len, default="")) <= KEY_SURELY_FITS:
+        return _quoted_list(keys)
+    return f"[{','.join(map(quoted_key, keys))}]"
 
 
 def quoted_text(text: str) -> str:

@@ -1,9 +1,8 @@
 """A stored run as text: what it was, what became of its bad tests, and the block that its session printed or would have."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.outcomes import Outcome
@@ -23,8 +22,7 @@ from pytest_resilience.reports.summary import (
 State = Literal["running", "died", "ended"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class About(NamedTuple):
     """What a run was. `began` is in seconds since 1970, `command` as it was typed, `place` where, and with what.
 
     "running": its owner is alive. "died": it is not, and the run has no orderly end.

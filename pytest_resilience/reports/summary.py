@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pytest_resilience.core.codes import Code, told
 from pytest_resilience.core.keys import file_of
@@ -17,8 +18,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of the block. `color` is "red", "yellow", "green" or empty; `is_whole` forbids to cut it."""
 
     text: str
@@ -52,8 +52,7 @@ class Facts:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
+class Style(NamedTuple):
     """How much is told: `what` as ``report.summary`` has it, pytest's verbosity and ``-r`` letters."""
 
     what: str = "problems"
@@ -345,7 +344,7 @@ def some_of(facts: Facts, keys: list[str]) -> str:
 
 def safe(lines: Iterable[Line]) -> list[Line]:
     """The lines, fit to print whatever a node id or a message holds."""
-    return [replace(line, text=printable(line.text)) for line in lines]
+    return [line._replace(text=printable(line.text)) for line in lines]
 
 
 def first_line(text: str) -> str:

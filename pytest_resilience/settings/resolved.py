@@ -1,7 +1,7 @@
 """Which value of a setting holds: what was typed, what the table says, the default; for a test also its marker."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -54,8 +54,7 @@ class Settings:
         """
         if self.retries_off:
             return self._usual
-        return replace(
-            self._usual,
+        return self._usual._replace(
             above=tuple(part.layer for part in above),
             marker=marker,
             overrides=tuple(part.layer for part in overrides),
@@ -79,9 +78,9 @@ class Settings:
         return {
             "values": dict(self.values),
             "sources": dict(self.sources),
-            "overrides": [asdict(part) for part in self.overrides],
-            "rules": [asdict(part) for part in self.rules],
-            "above": [asdict(part) for part in self.above],
+            "overrides": [part._asdict() for part in self.overrides],
+            "rules": [part._asdict() for part in self.rules],
+            "above": [part._asdict() for part in self.above],
         }
 
     @classmethod

@@ -1,8 +1,8 @@
 """What stands below ``[tool.resilience]`` in a pyproject.toml: keys in tables, overrides and rules."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_resilience.core.layers import Layer
 from pytest_resilience.settings import values
@@ -25,8 +25,7 @@ _BELONGS = {option.name: f"[tool.resilience.{option.table}]" for option in OPTIO
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """Settings that hold for some tests, or for some errors: a ``[[...]]`` of the table.
 
     `source` names it. `paths` are globs below the rootdir and `markers` is an expression as for ``-m``; a test has to
@@ -47,8 +46,7 @@ class Part:
         return Layer(self.source, self.values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(NamedTuple):
     """What a pyproject.toml says: values by key, the overrides, and the rules for errors, in order."""
 
     values: Mapping[str, object]

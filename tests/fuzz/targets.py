@@ -17,8 +17,8 @@ from pytest_resilience.history import CannotResume, load, plan_from, to_resume
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.final import FINAL, read_final
 from pytest_resilience.ledger.lines import BadLine, Record, decode, encode
-from pytest_resilience.ledger.reading import CARRY, MAX_PROBLEMS, TESTS, read
-from pytest_resilience.ledger.runinfo import RUN, BadRun, RunInfo
+from pytest_resilience.ledger.reading import MAX_PROBLEMS, read
+from pytest_resilience.ledger.runinfo import CARRY, RUN, TESTS, BadRun, RunInfo
 from pytest_resilience.ledger.runs import RunFolder, Store
 
 Target = Callable[[bytes], object]

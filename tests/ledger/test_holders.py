@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,7 +78,7 @@ def test_owner_and_workers_are_named_as_a_person_knows_them(tmp_path: Path) -> N
 
 
 def test_a_process_of_another_machine_is_named_with_it(tmp_path: Path) -> None:
-    folder = a_run(tmp_path, replace(ME, host="ci-7"))
+    folder = a_run(tmp_path, ME._replace(host="ci-7"))
     assert [str(one) for one in holders(folder)] == [f"its session, process {os.getpid()} on ci-7"]
     folder.release()
 
@@ -129,7 +128,7 @@ def test_a_child_that_keeps_the_lock_of_a_dead_worker_is_found(tmp_path: Path) -
 @on_linux
 def test_an_owner_whose_id_another_process_has_now_is_dead(tmp_path: Path) -> None:
     """This process has the id, and holds the lock: a child of the former one could not be told from that."""
-    folder = a_run(tmp_path, replace(ME, start=str(int(ME.start) - 5)))
+    folder = a_run(tmp_path, ME._replace(start=str(int(ME.start) - 5)))
     (one,) = holders(folder)
     assert one.children == (os.getpid(),)
     folder.release()
@@ -138,7 +137,7 @@ def test_an_owner_whose_id_another_process_has_now_is_dead(tmp_path: Path) -> No
 @on_linux
 def test_a_process_that_is_seen_from_outside_its_container_is_alive(tmp_path: Path) -> None:
     """Its id is another one here, but it began when the run's owner did."""
-    folder = a_run(tmp_path, replace(ME, pid=2**22 + 1))
+    folder = a_run(tmp_path, ME._replace(pid=2**22 + 1))
     (one,) = holders(folder)
     assert one.children == ()
     folder.release()
@@ -146,7 +145,7 @@ def test_a_process_that_is_seen_from_outside_its_container_is_alive(tmp_path: Pa
 
 @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"boot": "another"}])
 def test_of_another_machine_nobody_is_taken_for_dead(tmp_path: Path, change: dict[str, str]) -> None:
-    folder = a_run(tmp_path, replace(ME, start="1", **change))  # type: ignore[arg-type]
+    folder = a_run(tmp_path, ME._replace(start="1", **change))  # type: ignore[arg-type]
     assert [one.children for one in holders(folder)] == [()]
     folder.release()
 
@@ -176,6 +175,6 @@ def test_a_segment_that_tells_nothing_leaves_the_name_of_its_writer(tmp_path: Pa
     assert folder.hold(segment.writer) is not None
     assert holders(folder)[0].process == ME
     (folder.path / f"seg-{segment.writer}.jsonl").write_bytes(b"\0")
-    assert holders(folder)[0].process == replace(ME, start="")
+    assert holders(folder)[0].process == ME._replace(start="")
     segment.close()
     folder.release()

@@ -48,7 +48,16 @@ OUTCOMES = st.sampled_from(Outcome)
 
 STORED = KEYS.map(stored_key)
 FACTS: st.SearchStrategy[Fact] = st.one_of(
-    st.builds(SegmentOpened, run=WORDS, writer=st.just("w"), pid=COUNTS, start=WORDS, host=WORDS, boot=WORDS),
+    st.builds(
+        SegmentOpened,
+        run=WORDS,
+        writer=st.just("w"),
+        pid=COUNTS,
+        start=WORDS,
+        host=WORDS,
+        boot=WORDS,
+        format=st.just((1, 0)),
+    ),
     st.builds(
         TestsSelected,
         keys=st.lists(STORED, max_size=20).map(tuple),
@@ -78,6 +87,7 @@ FACTS: st.SearchStrategy[Fact] = st.one_of(
         code=WORDS,
         fingerprint=WORDS,
         message=TEXTS,
+        limit=COUNTS,
         again=TEXTS,
         wait=SECONDS,
     ),

@@ -20,8 +20,8 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import Disk
 from pytest_resilience.ledger.final import Final, read_final
-from pytest_resilience.ledger.reading import CARRY, Damage, facts_of, read
-from pytest_resilience.ledger.runinfo import began_at, differences
+from pytest_resilience.ledger.reading import Damage, facts_of, read
+from pytest_resilience.ledger.runinfo import CARRY, began_at, differences
 from pytest_resilience.ledger.runs import (
     RUN_ID,
     AmbiguousRun,

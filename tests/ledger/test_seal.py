@@ -3,7 +3,6 @@
 import json
 import tempfile
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -30,7 +29,8 @@ from pytest_resilience.history import load, plan_from
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.lines import BadLine, decode, encode, encode_all
-from pytest_resilience.ledger.reading import CARRY, TESTS, facts_of, read
+from pytest_resilience.ledger.reading import facts_of, read
+from pytest_resilience.ledger.runinfo import CARRY, TESTS
 from pytest_resilience.ledger.runs import RunFolder, RunInfo, Store, new_run_id
 from pytest_resilience.ledger.seal import LEAST_BYTES, VARIABLE, Seal, WeakKey, secret_in
 from pytest_resilience.ledger.segments import Segment
@@ -274,10 +274,7 @@ def files_of(
         for writer in WRITERS if copies == 2 else WRITERS[at % 2 : at % 2 + 1]:
             if does in ENDS:
                 begun: list[Fact] = [AttemptStarted(key=key, attempt=1)]
-                ends = [
-                    replace(one, key=key) if isinstance(one, AttemptEnded) else one._replace(key=key)
-                    for one in ENDS[does]
-                ]
+                ends = [one._replace(key=key) for one in ENDS[does]]
                 facts[f"seg-{writer}.jsonl"] += [*begun, *ends]
     if ended:
         facts[f"seg-{WRITERS[0]}.jsonl"].append(RunEnded(exit_status=1))
@@ -360,7 +357,7 @@ def test_one_line_without_the_key_makes_no_file_count_as_done(
     honest = files_of(suite, whole, copies=1, ended=True, seal=SEAL)
     strangers = [None, Seal.of(SECRET, new_run_id(1.0, bytes(8)), "nonce"), Seal.of(OTHER, RUN, "nonce")]
     fact = FileCollected(file=data.draw(st.sampled_from(["f", "g"])), digest="")
-    fact = replace(fact, digest=collection_digest("how", "d", [key for key in suite if key[0] == fact.file]))
+    fact = fact._replace(digest=collection_digest("how", "d", [key for key in suite if key[0] == fact.file]))
     seal = data.draw(st.sampled_from(strangers))
     name = data.draw(st.sampled_from([TESTS, CARRY, *(f"seg-{writer}.jsonl" for writer in WRITERS)]))
     line = encode(fact, writer=_writer(name), seq=len(honest[name]), at=0.0, seal=seal)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -74,10 +73,10 @@ def test_a_child_of_the_controller_is_tied(kernel: Kernel) -> None:
     "controller",
     [
         Process.here(),
-        replace(PARENT, start="1"),
-        replace(PARENT, host="elsewhere"),
-        replace(PARENT, boot="another"),
-        replace(PARENT, start=""),
+        PARENT._replace(start="1"),
+        PARENT._replace(host="elsewhere"),
+        PARENT._replace(boot="another"),
+        PARENT._replace(start=""),
     ],
     ids=["not its parent", "another with its id", "another machine", "another start of it", "not known"],
 )

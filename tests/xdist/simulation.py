@@ -247,6 +247,7 @@ class World:
             getvalue=values.get,
             getoption=values.get,
             pluginmanager=SimpleNamespace(
+                hasplugin=lambda name: True,
                 getplugin=lambda name: None, get_plugin=lambda name: self.session if name == "dsession" else None
             ),
             hook=_Hooks(self),
@@ -350,7 +351,12 @@ class World:
     def report(self, index: int, *, failed: bool) -> Any:
         """The report of a teardown, as far as anybody looks at it here."""
         return SimpleNamespace(
-            nodeid=self.ids[index], location=("", 0, ""), when="teardown", item_index=index, failed=failed
+            nodeid=self.ids[index],
+            location=("", 0, ""),
+            when="teardown",
+            item_index=index,
+            failed=failed,
+            outcome="failed" if failed else "passed",
         )
 
     def reported(self, report: Any) -> None:
