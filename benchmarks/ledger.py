@@ -1,19 +1,21 @@
 """What the ledger costs: to write, to keep, to read, and to decide by what a resume does.
 
-``python benchmarks/ledger.py [TESTS]`` makes a run of so many tests (100,000) through the real writer and prints what
+``python -m benchmarks.ledger [TESTS]`` makes a run of so many tests (100,000) through the real writer and prints what
 it costs, with the limits: CPU times, each the median of several, room on the disk, and the most memory that a process
-of its own took to read it. ``python benchmarks/ledger.py --million`` shows reading at its largest: two million records
-of a million tests.
+of its own took to read it. With ``--json`` it prints that as JSON. ``python -m benchmarks.ledger --million`` shows
+reading at its largest: two million records of a million tests.
 """
 
+import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytest_resilience.core.facts import (
@@ -36,6 +38,8 @@ from pytest_resilience.ledger.segments import Segment
 
 # Seconds for 100,000 tests, bytes for each, and bytes in all.
 MERGE, DECIDE, KEPT, READ, READ_AT_ALL = 1.5, 2.0, 400, 200, 64 * 1024 * 1024
+# Seconds to read and fold 100,000 records of tests that pass.
+RECORDS = 0.3
 # Seconds for a million tests: of their records there are two million.
 MILLION = 20.0
 WRITE = 20.0
@@ -68,6 +72,12 @@ def key_of(number: int) -> str:
     """An id as suites have them, of some 50 characters."""
     file, test = divmod(number, TESTS_A_FILE)
     return f"tests/unit/test_pricing_{file:04d}.py::test_price[eur-{test}]"
+
+
+def number_of(key: str) -> int:
+    """The inverse of `key_of`."""
+    file, test = re.findall(r"\d+", key)
+    return int(file) * TESTS_A_FILE + int(test)
 
 
 def facts_of(number: int) -> Iterator[Fact]:
@@ -177,6 +187,36 @@ def decide(made: Made) -> int:
     return len(plan_from(past, Contents(made.rootdir)).outstanding)
 
 
+def resume(made: Made) -> Made:
+    """A run that resumed the one that was made, inherited all that it knew, and came to its end with the same failures."""
+    past = to_resume(made.store, "", "k")
+    assert past is not None
+    plan = plan_from(past, Contents(made.rootdir))
+    began = time.time() - 60
+    info = RunInfo(
+        id=new_run_id(began, os.urandom(8)),
+        key="k",
+        rootdir=str(made.rootdir),
+        started=began,
+        parent=past.info.id,
+        **Process.here()._asdict(),
+    )
+    folder = made.store.create(info, plan.inherited())
+    keys = {"carried": sorted(plan.carried), "run": sorted(plan.outstanding)}
+    folder.write_selection(
+        [TestsSelected(keys=tuple(some), fate=fate) for fate, some in keys.items()],  # type: ignore[arg-type]
+        SelectionDone(total=made.tests),
+    )
+    segment = Segment.create(folder.path, "ctl", run=folder.id, trouble=_fail)
+    for key in keys["run"]:
+        for fact in facts_of(number_of(key)):
+            segment.write(fact)
+    segment.write(RunEnded(exit_status=1))
+    segment.close()
+    folder.release()
+    return Made(made.store, folder, made.rootdir, made.tests, 3 * len(keys["run"]), 0.0)
+
+
 def make_large(place: Path, tests: int) -> RunFolder:
     """A run of so many tests that all pass, its lines written in one go."""
     _, folder = begin(place)
@@ -230,45 +270,69 @@ def read_apart(folder: RunFolder, tests: int) -> tuple[float, float]:
     return float(most), float(seconds)
 
 
-def show(name: str, value: float, unit: str, limit: float) -> None:
+@dataclass(frozen=True)
+class Row:
     """A line of the table."""
-    verdict = "met" if value <= limit else "MISSED"
-    print(f"  {name:<8}{value:8.2f} {unit:<16} limit {limit:8.2f}  {verdict}")
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+
+    def __str__(self) -> str:
+        verdict = "met" if self.value <= self.limit else "MISSED"
+        return f"  {self.name:<8}{self.value:8.2f} {self.unit:<26} limit {self.limit:8.2f}  {verdict}"
 
 
-def show_memory(most: float, tests: int) -> None:
-    """The line of the table that tells what reading takes."""
-    show("memory", most / 1e6, "MB to read", (READ_AT_ALL + READ * tests) / 1e6)
+def memory(most: float, tests: int) -> Row:
+    """What reading takes."""
+    return Row("memory", most / 1e6, "MB to read", (READ_AT_ALL + READ * tests) / 1e6)
 
 
-def main(tests: int) -> None:
-    """Make a run and print what it costs."""
+def measure(tests: int) -> list[Row]:
+    """Make runs and tell what they cost."""
+    share = tests / 100_000
+    bad = sum(1 for number in range(tests) if number % 50 == 7)
     with tempfile.TemporaryDirectory() as name:
-        made = make(Path(name), tests)
-        assert decide(made) == sum(1 for number in range(tests) if number % 50 == 7)
-        print(
-            f"{tests:,} tests, {made.records:,} records, {WRITERS} writers, Python {sys.version.split()[0]}"
+        place = Path(name)
+        made = make(place / "run", tests)
+        assert decide(made) == bad
+        rows = [
+            Row("write", made.microseconds, "\u00b5s a record", WRITE),
+            Row("keep", made.bytes_a_test, "bytes a test", KEPT),
+            Row("merge", median(lambda: merge(made)), "s", MERGE * share),
+            Row("decide", median(lambda: decide(made)), "s with the merge", DECIDE * share),
+            memory(read_apart(made.folder, tests)[0], tests),
+        ]
+        resumed = resume(made)
+        assert decide(resumed) == bad
+        rows.append(
+            Row("again", median(lambda: decide(resumed)), "s to decide after a resume", DECIDE * share)
         )
-        show("write", made.microseconds, "\u00b5s a record", WRITE)
-        show("keep", made.bytes_a_test, "bytes a test", KEPT)
-        show("merge", median(lambda: merge(made)), "s", MERGE * tests / 100_000)
-        show("decide", median(lambda: decide(made)), "s with the merge", DECIDE * tests / 100_000)
-        show_memory(read_apart(made.folder, tests)[0], tests)
+        large = make_large(place / "large", tests // 2)
+        rows.append(Row("read", median(lambda: load(large)), f"s for {tests:,} records", RECORDS * share))
+        return rows
 
 
-def main_million() -> None:
-    """Make a run of a million tests and print what reading it costs."""
+def measure_million() -> list[Row]:
+    """Make a run of a million tests and tell what reading it costs."""
     tests = 1_000_000
     with tempfile.TemporaryDirectory() as name:
-        folder = make_large(Path(name), tests)
-        most, seconds = read_apart(folder, tests)
-        print(f"{tests:,} tests, {2 * tests:,} records, {WRITERS} writers, Python {sys.version.split()[0]}")
-        show("merge", seconds, "s", MILLION)
-        show_memory(most, tests)
+        most, seconds = read_apart(make_large(Path(name), tests), tests)
+    return [Row("merge", seconds, "s", MILLION), memory(most, tests)]
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    is_million = "--million" in arguments
+    tests = next((int(word.replace(",", "")) for word in arguments if not word.startswith("-")), 100_000)
+    rows = measure_million() if is_million else measure(tests)
+    if "--json" in arguments:
+        print(json.dumps([asdict(row) for row in rows]))
+        return
+    print(f"{1_000_000 if is_million else tests:,} tests, {WRITERS} writers, Python {sys.version.split()[0]}")
+    print(*rows, sep="\n")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--million"]:
-        main_million()
-    else:
-        main(int(sys.argv[1].replace(",", "")) if sys.argv[1:] else 100_000)
+    main(sys.argv[1:])
