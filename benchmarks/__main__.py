@@ -35,18 +35,23 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     kept = Path(options.json) if options.json else None
     results = Results.from_json(kept.read_text("utf-8")) if kept and kept.exists() else Results()
+    status = 0
     if not options.show:
+        # What is measured is kept, however this ends.
+        measured = Results(machine=_machine(), share=QUICK if options.quick else 1.0)
         try:
-            results.add(_measured(options))
-        except (KeyboardInterrupt, Failed) as error:
-            print(str(error) or "interrupted", file=sys.stderr)
-            return 130 if isinstance(error, KeyboardInterrupt) else 1
-        if kept:
-            kept.write_text(results.to_json(), "utf-8")
+            status = _measure(options, measured)
+        except KeyboardInterrupt:
+            status = 130
+            _say("interrupted")
+        finally:
+            results.add(measured)
+            if kept:
+                kept.write_text(results.to_json(), "utf-8")
     print(tables.text(results))
     if options.docs:
         tables.write_docs(PAGE, results)
-    return 0
+    return status
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
@@ -76,33 +81,41 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _measured(options: argparse.Namespace) -> Results:
-    share = QUICK if options.quick else 1.0
-    groups = [group for name in SECTIONS if name in options.only for group in SECTIONS[name](share)]
+def _measure(options: argparse.Namespace, results: Results) -> int:
+    """Measure what is asked for. 1 when a run did not end as it must; its group is left out then."""
+    groups = [group for name in SECTIONS if name in options.only for group in SECTIONS[name](results.share)]
     counting = Counting(is_quick=options.quick) if "instructions" in options.only and is_there() else None
     if "instructions" in options.only and counting is None:
         _say("valgrind is not there: instructions are not counted")
     seconds = sum(group.seconds(options.repeat) for group in groups) + (counting.seconds if counting else 0)
     _say(
-        f"about {seconds / 60:.0f} minutes, on a machine that does nothing else, once the environments are there"
+        f"about {seconds / 60:.0f} minutes on a machine that does nothing else, and some for the environments"
     )
-    results = Results(machine=_machine(), share=share)
     used = {cell.system: None for group in groups for cell in group.cells}
     used |= dict.fromkeys(counting.systems if counting else ())
     used |= {systems.ledger: None} if "ledger" in options.only else {}
-    results.versions = systems.prepare(options.envs.absolute(), used, _say)
+    envs, status = options.envs.absolute(), 0
+    results.versions.update(systems.prepare(envs, used, _say))
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        runner = Runner(options.envs.absolute(), Path(folder), _say)
+        runner = Runner(envs, Path(folder), _say)
         for number, group in enumerate(groups, 1):
             _say(f"[{number}/{len(groups)}] {group.title}")
-            results.groups[group.name] = Compared(
-                group.title, group.cells[0].workload.tests, runner.measure(group, options.repeat)
-            )
+            try:
+                taken = runner.measure(group, options.repeat)
+            except Failed as error:
+                _say(f"left out: {error}")
+                status = 1
+                continue
+            results.groups[group.name] = Compared(group.title, group.cells[0].workload.tests, taken)
         if counting:
-            results.instructions = counting.measure(options.envs.absolute(), Path(folder), _say)
+            try:
+                results.instructions.update(counting.measure(envs, Path(folder), _say))
+            except Failed as error:
+                _say(f"no more instructions are counted: {error}")
+                status = 1
     if "ledger" in options.only:
-        results.ledger = _ledger(options.envs.absolute(), round(100_000 * share))
-    return results
+        results.ledger = _ledger(envs, round(100_000 * results.share))
+    return status
 
 
 def _ledger(envs: Path, tests: int) -> list[Row]:

@@ -53,10 +53,9 @@ class Counting:
         """How long it takes, roughly."""
         return sum(pair.seconds for pair in self._pairs)
 
-    def measure(self, envs: Path, folder: Path, say: Say) -> dict[str, Runs]:
-        """Count everything."""
+    def measure(self, envs: Path, folder: Path, say: Say) -> Iterator[tuple[str, Runs]]:
+        """Count everything, and tell of each comparison when it is complete."""
         suites = Suites(folder / "counted")
-        found = {}
         for pair in self._pairs:
             counted: dict[str, tuple[Counted, Counted]] = {}
             for system in pair.systems:
@@ -64,8 +63,7 @@ class Counting:
                 many = few if pair.many == pair.few else self._count(pair, pair.many, system, envs, suites)
                 counted[system.name] = (few, many)
                 say(f"instructions {pair.name} {system.name}: {many.total / 1e6:,.0f} M for {pair.many.name}")
-            found[pair.name] = Runs(pair.title, pair.few.tests, pair.many.tests, counted)
-        return found
+            yield pair.name, Runs(pair.title, pair.few.tests, pair.many.tests, counted)
 
     def _count(self, pair: _Pair, suite: Workload, system: System, envs: Path, suites: Suites) -> Counted:
         rootdir, statuses = suites.of(suite), (1,) if suite.failing else (0,)

@@ -34,25 +34,6 @@ class Counted:
     def total(self) -> int:
         return self.controller + self.workers
 
-    def each(self, fewer: "Counted", tests: int) -> "PerTest":
-        """What a test takes, where this run had so many tests more than the other one."""
-        return PerTest(
-            (self.controller - fewer.controller) / tests,
-            (self.workers - fewer.workers) / tests,
-        )
-
-
-@dataclass(frozen=True)
-class PerTest:
-    """Instructions for each test."""
-
-    controller: float
-    workers: float = 0.0
-
-    @property
-    def total(self) -> float:
-        return self.controller + self.workers
-
 
 def count(
     command: Sequence[str], folder: Path, variables: Mapping[str, str], statuses: Sequence[int] = (0,)

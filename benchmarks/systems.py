@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +85,9 @@ def prepare(envs: Path, systems: Iterable[System], say: Callable[[str], None]) -
         if missing:
             _pip(envs, name, *pins, *missing)
         if name == OURS:
-            _pip(envs, name, *pins, *([] if "pytest-resilience" in there else [str(ROOT)]))
-            _pip(envs, name, "--force-reinstall", "--no-deps", str(ROOT))
+            # As it is now, though its version is still the same.
+            again = ("--force-reinstall", "--no-deps") if "pytest-resilience" in there else pins
+            _pip(envs, name, *again, str(ROOT))
         versions[name] = installed_in(envs, name)
         pins = pins or [f"{package}=={versions[name][package]}" for package in _PINNED]
     return versions
@@ -99,14 +100,13 @@ def installed_in(envs: Path, environment: str) -> dict[str, str]:
     return {name.lower(): version for name, version in map(str.split, told.splitlines())}
 
 
-def _has(there: Collection[str], pin: str) -> bool:
+def _has(there: Mapping[str, str], pin: str) -> bool:
     package, _, version = pin.partition("==")
-    return package in there and (not version or (isinstance(there, dict) and there[package] == version))
+    return there.get(package) == version if version else package in there
 
 
 def _pip(envs: Path, environment: str, *what: str) -> None:
-    if what:
-        _call(str(python(envs, environment)), "-m", "pip", "install", "-q", *what)
+    _call(str(python(envs, environment)), "-m", "pip", "install", "-q", *what)
 
 
 def _call(*command: str) -> str:
