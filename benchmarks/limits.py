@@ -52,13 +52,15 @@ def _passing(results: Results) -> Iterator[Verdict]:
         yield Verdict("passing test, one worker and its controller, ledger: instructions", value, 1.025)
     for name in ("ledger", "retries", "everything"):
         with suppress(KeyError):
-            value = results.groups["w1"].ratio(name, cpu).median
+            group = results.groups["w1"]
+            value = group.ratio(name, cpu).median
             limit = 1.10 if name == "everything" else 1.05
-            yield Verdict(f"10,000 trivial tests, serially, {name}: CPU", value, limit)
+            yield Verdict(f"{group.tests:,} trivial tests, serially, {name}: CPU", value, limit)
     for dist in ("load", "worksteal", "loadfile"):
         with suppress(KeyError):
-            value = results.groups[f"xdist-{dist}"].ratio("ledger", wall).median
-            yield Verdict(f"10,000 trivial tests, -n 2 --dist {dist}, ledger: wall", value, 1.03)
+            group = results.groups[f"xdist-{dist}"]
+            value = group.ratio("ledger", wall).median
+            yield Verdict(f"{group.tests:,} trivial tests, -n 2 --dist {dist}, ledger: wall", value, 1.03)
 
 
 def _beside_peers(results: Results) -> Iterator[Verdict]:
@@ -135,7 +137,9 @@ def _linear(results: Results) -> Iterator[Verdict]:
     with suppress(KeyError):
         sizes = [results.groups[name] for name in ("w1-1000", "w1", "w5")]
         few, many = (_marginal(*pair) for pair in pairwise(sizes))
-        yield Verdict("linear from 1,000 to 100,000 tests, ledger: CPU", many / few, 1.10)
+        yield Verdict(
+            f"linear from {sizes[0].tests:,} to {sizes[-1].tests:,} tests, ledger: CPU", many / few, 1.10
+        )
 
 
 def _marginal(smaller: Compared, larger: Compared) -> float:

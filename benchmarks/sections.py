@@ -74,12 +74,10 @@ def serial(share: float) -> list[Group]:
         "w3": workloads.failing(n(10_000), n(100)),
         "w4": workloads.fixtures(n(2_000)),
     }
-    return [Group(name, f"{suite.name}, serially", _of(mine, suite)) for name, suite in suites.items()] + [
-        Group(
-            "w1-1000",
-            "a tenth of that",
-            _of((systems.bare, systems.ledger), workloads.trivial(n(1_000), n(10))),
-        )
+    small = workloads.trivial(n(1_000), n(10))
+    return [
+        *(Group(name, f"{suite.name}, serially", _of(mine, suite)) for name, suite in suites.items()),
+        Group("w1-1000", f"{small.name}, serially", _of((systems.bare, systems.ledger), small)),
     ]
 
 

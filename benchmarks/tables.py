@@ -80,7 +80,7 @@ def parts(results: Results) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
 def machine(results: Results) -> str:
     """Where it was measured, in a sentence."""
     facts = results.machine
-    size = "" if results.share == 1 else f" Sizes are {results.share:g} of what the titles of the limits say."
+    size = "" if results.share == 1 else f" Suites had {results.share:g} of their full size."
     return f"Measured on {facts['date']} with {', '.join(_versions(results))} on {facts['cpu']}, {facts['cpus']} CPUs, {facts['system']}; load {facts['load']} when it began.{size}"
 
 

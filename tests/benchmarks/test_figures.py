@@ -153,7 +153,7 @@ def test_only_what_was_measured_is_judged() -> None:
     told = {verdict.name: (round(verdict.value, 3), verdict.word) for verdict in verdicts(made())}
     assert told == {
         "passing test, serially, ledger: instructions": (1.1, "MISSED"),
-        "10,000 trivial tests, serially, ledger: CPU": (1.1, "MISSED"),
+        "10 trivial tests, serially, ledger: CPU": (1.1, "MISSED"),
         "ledger of tests that pass": (300.0, "met"),
         "ledger by itself: read": (0.2, "met"),
     }
