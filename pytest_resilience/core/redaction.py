@@ -78,6 +78,8 @@ _SHAPES = (
 )
 
 
+_WORDS_OF_SHAPES = tuple(dict.fromkeys(word for word, _ in _SHAPES))
+
 # Only what is needed: most sessions come across none of them, and to compile one takes as long as to run several tests.
 _pattern = cache(re.compile)
 
@@ -181,7 +183,7 @@ class Redactor:
         if is_asked or self._patterns or any(value in text for value in self._values):
             return None
         small = text.lower()
-        return [word for word, _ in _SHAPES if word in small]
+        return list(filter(small.__contains__, _WORDS_OF_SHAPES))
 
     def vouch(self, keys: Iterable[str]) -> None:
         """Take keys for redacted, because they were made of redacted ids: what comes after that, comes often."""
@@ -207,9 +209,10 @@ class Redactor:
             if value in text:
                 text = text.replace(value, MARK)
         small = text.lower()
-        for word, shape in _SHAPES:
-            if word in small:
-                text = _pattern(shape).sub(_marked, text)
+        if any(map(small.__contains__, _WORDS_OF_SHAPES)):
+            for word, shape in _SHAPES:
+                if word in small:
+                    text = _pattern(shape).sub(_marked, text)
         for pattern in self._patterns:
             text = pattern.sub(_marked_whole, text)
         return text

@@ -83,7 +83,8 @@ class Course:
 class Attempt:
     """What one attempt at an item showed so far. `reports` are those not yet given to pytest.
 
-    `phase` is where it failed first, and `error` what with; `later` is what else went wrong after that. `is_logged`
+    `phase` is where it failed first, and `error` what with; `later` is what else went wrong after that. `is_brief` says
+    that failures are shown in one line until it is known that no other attempt follows. `is_logged`
     says that pytest gets the reports even if another attempt follows. `told` is the attempt as a fact, once its
     errors were let go.
     """
@@ -98,6 +99,8 @@ class Attempt:
     strict_xpass = False
     seconds = 0.0
     told: AttemptEnded | None = None
+    is_brief = False
+    brief: tuple[tuple[pytest.TestReport, Any], ...] = ()
 
     def __init__(
         self, item: pytest.Item, hook: Any, number: int, limit: int, is_logged: bool = False
@@ -117,6 +120,16 @@ class Attempt:
         self.seconds += report.duration
         if report.outcome == "failed":
             self._saw_failure(report, error)
+
+    def is_to_be_completed(self, report: pytest.TestReport, call: Any) -> None:
+        """What `report` shows of a failure is brief; `call` is what pytest knows of it."""
+        self.brief += ((report, call),)
+
+    def complete(self) -> None:
+        """Show failures in full, but for what somebody else has put there."""
+        for report, call in self.brief:
+            report.longrepr = internals.in_full(self.item, call, report.longrepr)
+        self.brief = ()
 
     def _saw_failure(self, report: pytest.TestReport, error: BaseException | None) -> None:
         timed_out = is_timeout(error)

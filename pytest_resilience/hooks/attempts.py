@@ -154,6 +154,8 @@ class Attempts:
         """
         item = attempt.item
         armed = self._listeners.are_asked or (attempt.number < attempt.limit and not self._with_debugger)
+        # Nobody sees what is thrown away.
+        attempt.is_brief = attempt.number < attempt.limit and not (self._with_debugger or attempt.is_logged)
         internals.open_item(item)
         is_certain = attempt.number == 1 and course.policy.min_passes == 1 and not armed
         if self._has_subtests:
@@ -196,10 +198,17 @@ class Attempts:
     def _phase(self, attempt: Attempt, when: str, **arguments: Any) -> pytest.TestReport:
         attempt.when = when
         self._entered(when, attempt.number)
-        report, error = internals.run_phase(attempt.item, attempt.hook, when, self._reraise, **arguments)
+        report, call = internals.run_phase(
+            attempt.item, attempt.hook, when, self._reraise, is_brief=attempt.is_brief, **arguments
+        )
         if when == "teardown" and self._limits.are_set:
             self._limits.pause(attempt.item)
-        attempt.saw(report, error)
+        if call.excinfo is None:
+            attempt.saw(report, None)
+            return report
+        attempt.saw(report, call.excinfo.value)
+        if attempt.is_brief:
+            attempt.is_to_be_completed(report, call)
         return report
 
     def _is_repeated(self, course: Course, attempt: Attempt) -> bool:
@@ -288,6 +297,8 @@ class Attempts:
             attempt.hook.pytest_runtest_logreport(report=told)
 
     def _release(self, attempt: Attempt) -> None:
+        if attempt.brief:
+            attempt.complete()
         is_plain = not (self._has_subtests or attempt.is_logged)
         for report in attempt.reports:
             if not is_plain or report.outcome == "failed":
@@ -319,6 +330,7 @@ class Attempts:
     def _defer(self, course: Course, attempt: Attempt, decision: Again) -> None:
         """Let the next attempt come later. Until then no frame of the test is kept, and nothing that it holds."""
         attempt.told = ended = redacted(attempt.ended(course.key, self._root), self._redactor)
+        attempt.complete()
         attempt.error = attempt.teardown_error = None
         attempt.reports = self._subtests.merged_into(attempt.reports)
         due = _clock() + decision.after

@@ -2,14 +2,15 @@
 
 import faulthandler
 import sys
-from collections.abc import Callable, Collection, Iterable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
 from _pytest import faulthandler as stack_dumps
+from _pytest._code.code import ExceptionRepr, TerminalRepr
 from _pytest.junitxml import xml_key
 from _pytest.main import wrap_session
 from _pytest.mark import MarkMatcher
@@ -47,21 +48,57 @@ _HOOKS = {phase: f"pytest_runtest_{phase}" for phase in PHASES}
 
 
 def run_phase(
-    item: pytest.Item, hook: Any, when: Any, reraise: tuple[type[BaseException], ...], **arguments: Any
-) -> tuple[pytest.TestReport, BaseException | None]:
+    item: pytest.Item,
+    hook: Any,
+    when: Any,
+    reraise: tuple[type[BaseException], ...],
+    *,
+    is_brief: bool = False,
+    **arguments: Any,
+) -> tuple[pytest.TestReport, "pytest.CallInfo[None]"]:
     """Run one phase of an item through pytest's own hooks, `hook` being the item's.
 
-    Returns its report, not logged yet, and the exception that ended it, None when nothing was raised. Raises what
-    is in `reraise`.
+    Returns its report, not logged yet, and what pytest knows of the phase. Raises what is in `reraise`. A brief report
+    shows a failure in one line, see `in_full`.
     """
     run = partial(getattr(hook, _HOOKS[when]), item=item, **arguments)
     call = pytest.CallInfo.from_call(run, when=when, reraise=reraise)
-    report: pytest.TestReport = hook.pytest_runtest_makereport(item=item, call=call)
-    if call.excinfo is None:
-        return report, None
-    if check_interactive_exception(call, report):
+    # A unittest keeps its error until the report is made.
+    if is_brief and (call.excinfo is not None or getattr(item, "_excinfo", None)):
+        with _in_one_line(item.config):
+            report: pytest.TestReport = hook.pytest_runtest_makereport(item=item, call=call)
+    else:
+        report = hook.pytest_runtest_makereport(item=item, call=call)
+    if call.excinfo is not None and check_interactive_exception(call, report):
         hook.pytest_exception_interact(node=item, call=call, report=report)
-    return report, call.excinfo.value
+    return report, call
+
+
+@contextmanager
+def _in_one_line(config: pytest.Config) -> Iterator[None]:
+    """Within the block failures are shown as by ``--tb=line``. To show one in full pytest parses the whole file."""
+    options = vars(config.option)
+    # Without a terminal there is no such option.
+    before = options.get("tbstyle")
+    options["tbstyle"] = "no" if before == "no" else "line"
+    try:
+        yield
+    finally:
+        if before is None:
+            del options["tbstyle"]
+        else:
+            options["tbstyle"] = before
+
+
+def in_full(item: pytest.Item, call: "pytest.CallInfo[None]", brief: Any) -> Any:
+    """How the report of a phase shows its failure when it is not brief; as it is, if that is not pytest's own doing."""
+    if not isinstance(brief, TerminalRepr):
+        return brief
+    full = pytest.TestReport.from_item_and_call(item, call).longrepr
+    if isinstance(full, ExceptionRepr) and isinstance(brief, ExceptionRepr):
+        # What others have added.
+        full.sections = brief.sections
+    return full
 
 
 def is_in_call(frame: FrameType | None) -> bool:
@@ -115,7 +152,13 @@ def failed_fixtures(item: pytest.Item, error: BaseException | None) -> list[Any]
     info = getattr(item, "_fixtureinfo", None)
     closure = [one for group in info.name2fixturedefs.values() for one in group] if info is not None else []
     errors = list(causes(error)) if error is not None else []
-    return [one for one in _all_fixtures(item.session) if _is_left(one, closure, errors)]
+    # Nearly all of them are not set up, or well: hundreds, and this is done for every retry.
+    suspects = [
+        one
+        for one in _all_fixtures(item.session)
+        if (one._finalizers if one.cached_result is None else one.cached_result[2] is not None)
+    ]
+    return [one for one in suspects if _is_left(one, closure, errors)]
 
 
 def _is_left(definition: Any, closure: list[Any], errors: list[BaseException]) -> bool:

@@ -46,6 +46,8 @@ def _fits(text: str, room: int) -> bool:
 
 
 def _longest_head(text: str, room: int) -> str:
+    if _fits(text, room):
+        return text
     fits, too_long = 0, len(text) + 1
     while too_long - fits > 1:
         middle = (fits + too_long) // 2

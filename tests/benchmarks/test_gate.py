@@ -14,7 +14,7 @@ from benchmarks.measuring import environment, run, size
 LIMIT = 1.082
 BYTES = 400
 # Enough: bare pytest differs by 13 instructions of 900 million from run to run, with the plugin by 0.3 million of 1,300,
-# because its threads do; that is 0.07 % of what a test costs.
+# which syncs once a second; that is 0.07 % of what a test costs.
 FEW, MANY = 50, 250
 
 
