@@ -42,8 +42,7 @@ REFUSED = {
     "and what is known then is told before the teardown",
     "test_error_when_run_with_pdb_and_flaky_marker": "a marker does not keep anybody from debugging: with --pdb nothing "
     "is retried",
-    "test_max_suite_reruns_caps_temporary_test_crash": "a test whose worker crashed is not tried again yet",
-    "test_rerun_passes_after_temporary_test_crash": "a test whose worker crashed is not tried again yet",
+    "test_rerun_passes_after_temporary_test_crash": "a test whose worker crashed has a limit of its own",
     "test_reruns_if_flaky_mark_is_called_without_options": "wants `passed` counted: a test that passes at its second "
     "attempt is flaky, unless the words of that plugin are used",
     "test_xfail_after_failing_subtest_restores_module_fixture": "a subtest failed, so the test is retried whatever it "
