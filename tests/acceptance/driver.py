@@ -282,6 +282,14 @@ class Session:
                     good.add(fact.key)
         return good
 
+    def known_as_bad(self) -> set[str]:
+        """The tests that it put on record as finally bad: one that an attempt was taken from may be, where it usually is not."""
+        past = self.past
+        if past is None:
+            return set()
+        facts = facts_of(Store(self._suite.ledger).folder_of_runs / past.info.id)
+        return {fact.key for _, fact in facts if isinstance(fact, TestFinished) and fact.outcome.is_bad}
+
     def clear(self) -> None:
         """Leave nothing of it running."""
         if self.status is None or (self.killed is not None and self.killed.target != "group"):
@@ -458,7 +466,7 @@ class Chain:
         ]
 
         # What had finished, but nobody knew: with each worker that can be one test, and only at a kill.
-        unheard = (session.about("finish") & later) - known - bad
+        unheard = (session.about("finish") & later) - known - bad - session.known_as_bad()
         allowed = max(1, self.workers) if session.killed is not None else 0
         self.figures.repeated += min(len(unheard), allowed)
         self.figures.too_often += max(0, len(unheard) - allowed)
