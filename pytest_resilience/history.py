@@ -287,8 +287,9 @@ def plan_from(
     `how` is a digest of how files are collected today, empty when unknown; `may_skip` allows not to import files. Of a
     run that is damaged no file is known whole: what is missing may be a test of it.
     """
-    known = inherited_redacted(past.knowledge, redactor or Redactor())
-    made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
-    whole = {} if past.damage else still_whole(past.run.collected, made.known, how, contents.digest)
-    unimported = done(whole, made.known, made.carried - made.outdated) if may_skip else frozenset()
-    return replace(made, whole=whole, unimported=unimported)
+    with _uncollected():
+        known = inherited_redacted(past.knowledge, redactor or Redactor())
+        made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
+        whole = {} if past.damage else still_whole(past.run.collected, made.known, how, contents.digest)
+        unimported = done(whole, made.known, made.carried - made.outdated) if may_skip else frozenset()
+        return replace(made, whole=whole, unimported=unimported)

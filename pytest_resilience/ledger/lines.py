@@ -6,6 +6,7 @@ if it is signed. What is too long to be kept is cut when it is written, see `siz
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from json import JSONDecoder
 from json.encoder import encode_basestring_ascii as _quote
 from sys import intern
@@ -99,6 +100,9 @@ def _seconds(seconds: float) -> str:
 
 _STARTED = '{"k":"st","w":%s,"s":%d,"t":%.3f,"id":%s,"n":%s'
 _FINISHED = '{"k":"fin","w":%s,"s":%d,"t":%.3f,"id":%s,"o":"%s","n":%s,"d":%s'
+_INHERITED = '{"k":"inh","w":%s,"s":%d,"t":%.3f,"id":%s,"o":"%s","run":%s,"n":%s,"d":%s,"dg":%s,"de":%s'
+# Nearly all tests of a chain come from the same few runs and files.
+_word = lru_cache(maxsize=4096)(quoted_word)
 
 
 def encode(fact: Fact, writer: str, seq: int, at: float, seal: Seal | None = None) -> bytes:
@@ -108,7 +112,8 @@ def encode(fact: Fact, writer: str, seq: int, at: float, seal: Seal | None = Non
     """
     if not -1e11 < at < 1e11:
         at = 0.0
-    # The two kinds that every test writes are spelled out: this runs between any two tests.
+    # The two kinds that every test writes are spelled out: this runs between any two tests. Of the third one a resume
+    # writes as many as there are tests.
     if type(fact) is AttemptStarted:
         key, attempt = fact
         number = "1" if attempt == 1 else _count(attempt)
@@ -119,6 +124,20 @@ def encode(fact: Fact, writer: str, seq: int, at: float, seal: Seal | None = Non
         number = "1" if attempts == 1 else _count(attempts)
         id = _quote(key) if len(key) <= KEY_SURELY_FITS else quoted_key(key)
         body = _FINISHED % (_quote(writer), seq, at, id, outcome._value_, number, _seconds(seconds))
+    elif type(fact) is TestInherited:
+        key, outcome, run, attempts, seconds, digest, deaths = fact
+        body = _INHERITED % (
+            _quote(writer),
+            seq,
+            at,
+            quoted_key(key),
+            outcome._value_,
+            _word(run),
+            _count(attempts),
+            _seconds(seconds),
+            _word(digest),
+            _count(deaths),
+        )
     else:
         name, members = _members(fact)
         body = f'{{"k":"{name}","w":{_quote(writer)},"s":{seq:d},"t":{at:.3f}{members}'
@@ -147,11 +166,6 @@ def _members(fact: Fact) -> tuple[str, str]:
             return "col", f',"id":{quoted_key(fact.file)},"dg":{quoted_word(fact.digest)}'
         case SelectionDone():
             return "sel", f',"total":{_count(fact.total)},"copies":{_count(fact.copies)}'
-        case TestInherited():
-            return "inh", (
-                f',"id":{quoted_key(fact.key)},"o":"{fact.outcome.value}","run":{quoted_word(fact.run)},"n":{_count(fact.attempts)}'
-                f',"d":{_seconds(fact.seconds)},"dg":{quoted_word(fact.digest)},"de":{_count(fact.deaths)}'
-            )
         case AttemptEnded():
             return "att", (
                 f',"id":{quoted_key(fact.key)},"n":{_count(fact.attempt)},"o":"{fact.outcome.value}"'
