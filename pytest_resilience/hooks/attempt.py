@@ -84,9 +84,9 @@ class Attempt:
     """What one attempt at an item showed so far. `reports` are those not yet given to pytest.
 
     `phase` is where it failed first, and `error` what with; `later` is what else went wrong after that. `is_brief` says
-    that failures are shown in one line until it is known that no other attempt follows. `is_logged`
-    says that pytest gets the reports even if another attempt follows. `told` is the attempt as a fact, once its
-    errors were let go.
+    that failures are shown in one line until it is known that no other attempt follows, and `brief` has those that are.
+    `is_logged` says that pytest gets the reports even if another attempt follows. `told` is the attempt as a fact, once
+    its errors were let go.
     """
 
     # One is made for every test; what nothing happened to has nothing else of its own.
@@ -121,7 +121,7 @@ class Attempt:
         if report.outcome == "failed":
             self._saw_failure(report, error)
 
-    def is_to_be_completed(self, report: pytest.TestReport, call: Any) -> None:
+    def saw_in_brief(self, report: pytest.TestReport, call: Any) -> None:
         """What `report` shows of a failure is brief; `call` is what pytest knows of it."""
         self.brief += ((report, call),)
 

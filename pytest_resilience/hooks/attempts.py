@@ -208,7 +208,7 @@ class Attempts:
             return report
         attempt.saw(report, call.excinfo.value)
         if attempt.is_brief:
-            attempt.is_to_be_completed(report, call)
+            attempt.saw_in_brief(report, call)
         return report
 
     def _is_repeated(self, course: Course, attempt: Attempt) -> bool:
@@ -302,11 +302,11 @@ class Attempts:
         is_plain = not (self._has_subtests or attempt.is_logged)
         for report in attempt.reports:
             if not is_plain or report.outcome == "failed":
-                self._complete(report, attempt)
+                self._announce(report, attempt)
             attempt.hook.pytest_runtest_logreport(report=report)
         attempt.reports.clear()
 
-    def _complete(self, report: pytest.TestReport, attempt: Attempt) -> None:
+    def _announce(self, report: pytest.TestReport, attempt: Attempt) -> None:
         """What is to be said before a report goes out, or by it."""
         if self._has_subtests and report.when == "call":
             self._subtests.release(attempt.item)

@@ -43,7 +43,6 @@ from pytest_resilience.ledger.members import (
 )
 from pytest_resilience.ledger.seal import CODE_CHARS, Seal
 from pytest_resilience.ledger.sizes import (
-    KEY_SURELY_FITS,
     MAX_LINE,
     WORD_CHARS,
     quoted_key,
@@ -117,13 +116,19 @@ def encode(fact: Fact, writer: str, seq: int, at: float, seal: Seal | None = Non
     if type(fact) is AttemptStarted:
         key, attempt = fact
         number = "1" if attempt == 1 else _count(attempt)
-        id = _quote(key) if len(key) <= KEY_SURELY_FITS else quoted_key(key)
-        body = _STARTED % (_quote(writer), seq, at, id, number)
+        body = _STARTED % (_quote(writer), seq, at, quoted_key(key), number)
     elif type(fact) is TestFinished:
         key, outcome, attempts, seconds = fact
         number = "1" if attempts == 1 else _count(attempts)
-        id = _quote(key) if len(key) <= KEY_SURELY_FITS else quoted_key(key)
-        body = _FINISHED % (_quote(writer), seq, at, id, outcome._value_, number, _seconds(seconds))
+        body = _FINISHED % (
+            _quote(writer),
+            seq,
+            at,
+            quoted_key(key),
+            outcome._value_,
+            number,
+            _seconds(seconds),
+        )
     elif type(fact) is TestInherited:
         key, outcome, run, attempts, seconds, digest, deaths = fact
         body = _INHERITED % (
