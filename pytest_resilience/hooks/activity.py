@@ -5,8 +5,8 @@ Events come in the thread that hears a worker, so that this is known while the c
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
@@ -22,8 +22,7 @@ What = Literal["starting", "collecting", "idle", "running", "ended"]
 _clock = time.monotonic
 
 
-@dataclass(frozen=True, slots=True)
-class Doing:
+class Doing(NamedTuple):
     """What a worker does `since` a moment of the monotonic clock.
 
     For one that runs a test: which test, and where it is in which attempt. There `since` is when the attempt began.
@@ -44,7 +43,6 @@ _MOST_BEFORE = 3
 _BY_EVENT: dict[str, What] = {
     "collectionstart": "collecting",
     "collectionfinish": "idle",
-    "logstart": "running",
     "runtest_protocol_complete": "idle",
     "workerfinished": "ended",
 }
@@ -62,7 +60,13 @@ class Activity:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         self._doing[node] = Doing("starting", _clock())
-        xdist_internals.overhear(node, self._heard, self._lost)
+        self._before[node] = deque(maxlen=_MOST_BEFORE)
+        for event, what in _BY_EVENT.items():
+            xdist_internals.overhear(node, event, partial(self._goes_on, what))
+        xdist_internals.overhear(node, "logstart", self._begins_test)
+        xdist_internals.overhear(node, "logfinish", self._ends_test)
+        xdist_internals.overhear(node, xdist_internals.END, self._lost)
+        xdist_internals.hear_at_once(node, BOARD, self._shows)
 
     def workers(self) -> list[Any]:
         """All workers that have not been lost, those included whose session has ended and whose process may live on."""
@@ -78,7 +82,7 @@ class Activity:
         since = view.since if phase in ("", "waiting") else view.begun
         if not phase:
             # What follows the last attempt is none: its time begins anew.
-            return replace(doing, since=max(doing.since, since))
+            return doing._replace(since=max(doing.since, since))
         return Doing("running", since, doing.nodeid, phase, attempt)
 
     def lost_at(self, node: Any) -> float:
@@ -89,20 +93,22 @@ class Activity:
         """The tests that a worker was through with last, by id, and when it was; the last one last."""
         return list(self._before.get(node, ()))
 
-    def _heard(self, node: Any, event: str, values: dict[str, Any]) -> bool:
-        """Take an event, in the thread that hears this worker. True for one that is for us alone. Never raises."""
-        what = _BY_EVENT.get(event)
-        if event == "logfinish":
-            self._before.setdefault(node, deque(maxlen=_MOST_BEFORE)).append((values["nodeid"], _clock()))
-        if what is not None:
-            self._doing[node] = Doing(what, _clock(), values.get("nodeid", ""))
-        elif event == BOARD:
-            view = View.of(**values)
-            if view is not None:
-                self._views[node] = view
-            return True
-        return False
+    # -- in the thread that hears a worker ------------------------------------------------------------------------
 
-    def _lost(self, node: Any) -> None:
+    def _goes_on(self, what: What, node: Any, values: dict[str, Any]) -> None:
+        self._doing[node] = Doing(what, _clock())
+
+    def _begins_test(self, node: Any, values: dict[str, Any]) -> None:
+        self._doing[node] = Doing("running", _clock(), values["nodeid"])
+
+    def _ends_test(self, node: Any, values: dict[str, Any]) -> None:
+        self._before[node].append((values["nodeid"], _clock()))
+
+    def _shows(self, node: Any, values: dict[str, Any]) -> None:
+        view = View.of(**values)
+        if view is not None:
+            self._views[node] = view
+
+    def _lost(self, node: Any, values: dict[str, Any]) -> None:
         if self._doing[node].what != "ended":
             self._gone[node] = _clock()

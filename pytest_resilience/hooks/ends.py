@@ -65,7 +65,7 @@ class Ends:
                 xdist_ends.replace_none_when_stopping(config, self._is_excused)
                 xdist_ends.hear_late_collections(config, self._take_collected)
         xdist_internals.hear(node, config, LAST_WORDS, self._heard)
-        xdist_ends.hear_at_once(node, FAREWELL, self._bids_farewell)
+        xdist_internals.hear_at_once(node, FAREWELL, self._bids_farewell)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:

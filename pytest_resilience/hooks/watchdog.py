@@ -124,16 +124,13 @@ class Watchdog:
         self._owned[node] = Owned(frozenset(), "")
         with self._owner.guarded():
             self._owned[node] = _owned(node, keeps_children=keeps_children)
-        xdist_internals.overhear(node, self._heard, lambda node: None)
+        xdist_internals.hear_at_once(node, LIMITS, self._heard)
         if not self._thread.is_alive() and not self._is_over.is_set():
             self._thread.start()
 
-    def _heard(self, node: Any, event: str, values: Mapping[str, Any]) -> bool:
-        if event != LIMITS:
-            return False
+    def _heard(self, node: Any, values: Mapping[str, Any]) -> None:
         with self._owner.guarded():
             self._limits.update(json.loads(values["text"]))
-        return True
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

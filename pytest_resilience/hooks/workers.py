@@ -72,12 +72,14 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["resilience"] = self.orders()
-        xdist_internals.tap(node, self._owner.config, self._heard, self._heard_urgent)
+        xdist_internals.hear(node, self._owner.config, xdist_internals.EVENT, self._heard)
+        xdist_internals.hear_at_once(node, xdist_internals.URGENT, self._heard_urgent)
+        xdist_internals.send_to_the_living(node)
 
     # -- what workers tell ----------------------------------------------------------------------------------------
 
-    def _heard(self, node: Any, text: str) -> None:
-        for what, value in json.loads(text).items():
+    def _heard(self, node: Any, values: dict[str, Any]) -> None:
+        for what, value in json.loads(values["text"]).items():
             match what:
                 case "hello":
                     self._writers[node] = value["writer"]
@@ -108,7 +110,7 @@ class Workers:
                         self._unwritable.add(node)
                     self._owner.warn(code, f"{value[1]} ({node.gateway.id})")
 
-    def _heard_urgent(self, node: Any, text: str) -> None:
+    def _heard_urgent(self, node: Any, values: dict[str, Any]) -> None:
         """Take a message as it comes, in the thread that hears this worker.
 
         A worker that waits must not depend on the controller's loop, which may be busy, or wait for this very worker.
@@ -117,7 +119,7 @@ class Workers:
         if allowance is None:
             return
         with self._owner.guarded():
-            match json.loads(text):
+            match json.loads(values["text"]):
                 case {"bad": [key, attempt, outcome, is_wanted], **rest}:
                     why = allowance.refuses(holder, key, attempt, Outcome(outcome), is_wanted=is_wanted)
                     if "number" in rest:

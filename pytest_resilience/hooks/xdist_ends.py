@@ -53,22 +53,6 @@ def hear_late_collections(config: pytest.Config, heard: Callable[[Any, Sequence[
     session.worker_collectionfinish = finish
 
 
-def hear_at_once(node: Any, name: str, heard: Callable[[Any, dict[str, Any]], None]) -> None:
-    """Call `heard(node, values)` with each event of this name, in the execnet thread of that worker.
-
-    So it is heard when the controller's loop is over, too.
-    """
-    inner = node.process_from_remote
-
-    def process(event: Any) -> None:
-        if type(event) is tuple and event[0] == name:
-            heard(node, event[1])
-        else:
-            inner(event)
-
-    node.process_from_remote = process
-
-
 def is_cut_off(node: Any) -> bool:
     """Whether the connection to a worker broke, as it does when the process dies."""
     return getattr(node.gateway, "_error", None) is not None

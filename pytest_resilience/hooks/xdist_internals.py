@@ -153,61 +153,71 @@ def dsession(config: pytest.Config) -> Any:
     return config.pluginmanager.get_plugin("dsession")
 
 
-def tap(
-    node: Any,
-    config: pytest.Config,
-    heard: Callable[[Any, str], None],
-    heard_urgent: Callable[[Any, str], None],
-) -> None:
-    """Call `heard(node, text)`, in the controller's loop, with each message of ours from a worker.
+# Takes an event of a worker, by its values; True for one that is for us alone.
+Hearer = Callable[[Any, dict[str, Any]], bool | None]
 
-    xdist raises at events that it does not know. They go through its queue, so their order with reports is kept.
-    Urgent ones go to `heard_urgent` as they come, in the execnet thread of that worker: it must not raise.
+_hearers: WeakKeyDictionary[Any, dict[str, Hearer]] = WeakKeyDictionary()
+# The name under which the end of the connection is heard.
+END = "end"
+
+
+def overhear(node: Any, name: str, heard: Hearer) -> None:
+    """Call `heard(node, values)` with each event of this name from a worker, as it comes, before xdist takes it.
+
+    That is in the execnet thread of that worker: it must not raise. xdist does not know our own events, and raises at
+    them: those `heard` is true for. An event has one who hears it; `END` comes when no more can come.
     """
+    hearers = _hearers.get(node)
+    if hearers is not None:
+        hearers[name] = heard
+        return
+    hearers = _hearers[node] = {name: heard}
     inner = node.process_from_remote
 
     def process(event: Any) -> None:
-        if type(event) is tuple and event[0] == EVENT:
-            node.notify_inproc(EVENT, node=node, text=event[1]["text"])
-        elif type(event) is tuple and event[0] == URGENT:
-            heard_urgent(node, event[1]["text"])
-        else:
+        # All events of all tests come through here, and most are of no interest: one look for all who hear.
+        what, values = event if type(event) is tuple else (END, {})
+        hear = hearers.get(what)
+        if hear is None or not hear(node, values):
             inner(event)
 
     node.process_from_remote = process
-    session = dsession(config)
-    if session is not None:
-        session.worker_resilience = lambda node, text: heard(node, text)
+
+
+def hear_at_once(node: Any, name: str, heard: Callable[[Any, dict[str, Any]], None]) -> None:
+    """Call `heard(node, values)` with each event of ours of this name, in the execnet thread of that worker.
+
+    It must not raise. So it is heard while the controller's loop is busy, and when that is over.
+    """
+
+    def hear(node: Any, values: dict[str, Any]) -> bool:
+        heard(node, values)
+        return True
+
+    overhear(node, name, hear)
+
+
+def hear(node: Any, config: pytest.Config, name: str, heard: Callable[[Any, dict[str, Any]], None]) -> None:
+    """Call `heard(node, values)`, in the controller's loop, with each event of ours of this name from a worker.
+
+    They go through the queue of xdist, so their order with reports is kept.
+    """
+    setattr(dsession(config), f"worker_{name}", heard)
+    hear_at_once(node, name, lambda node, values: node.notify_inproc(name, node=node, values=values))
+
+
+def send_to_the_living(node: Any) -> None:
+    """Let what is sent to a worker that is dead be lost."""
     send = node.sendcommand
     # Answers to urgent messages are sent by another thread than the commands of the loop.
     lock = threading.Lock()
 
-    def send_to_the_living(name: str, **arguments: Any) -> None:
+    def send_if_it_lives(name: str, **arguments: Any) -> None:
         # xdist 3.8 ends with an internal error when a worker died a moment ago; its end is on the way in the queue.
         with suppress(OSError), lock:
             send(name, **arguments)
 
-    node.sendcommand = send_to_the_living
-
-
-def overhear(
-    node: Any, heard: Callable[[Any, str, dict[str, Any]], bool], lost: Callable[[Any], None]
-) -> None:
-    """Call `heard(node, name, values)` with each event of a worker as it comes, and `lost(node)` when no more can come.
-
-    Both are called in the execnet thread of that worker and must not raise. An event that `heard` is true for goes no
-    further: xdist does not know it.
-    """
-    inner = node.process_from_remote
-
-    def process(event: Any) -> None:
-        if type(event) is not tuple:
-            lost(node)
-        elif heard(node, *event):
-            return
-        inner(event)
-
-    node.process_from_remote = process
+    node.sendcommand = send_if_it_lives
 
 
 def send_command(node: Any, text: str) -> None:
@@ -240,29 +250,6 @@ def after_failures(config: pytest.Config, stopped: Callable[[str], None]) -> Non
             stopped(str(session.shouldstop))
 
     session._handlefailures = handle
-
-
-_heard_names: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
-
-
-def hear(node: Any, config: pytest.Config, name: str, heard: Callable[[Any, dict[str, Any]], None]) -> None:
-    """Call `heard(node, values)`, in the controller's loop and in order, with each event of this name from a worker."""
-    setattr(dsession(config), f"worker_{name}", heard)
-    # All events of a worker come through here, and most are none of ours: one look is enough for all names.
-    names = _heard_names.get(node)
-    if names is not None:
-        names.add(name)
-        return
-    names = _heard_names[node] = {name}
-    inner = node.process_from_remote
-
-    def process(event: Any) -> None:
-        if type(event) is tuple and event[0] in names:
-            node.notify_inproc(event[0], node=node, values=event[1])
-        else:
-            inner(event)
-
-    node.process_from_remote = process
 
 
 def precede_tests(node: Any, name: str, texts: Callable[[Any, list[int]], list[str]]) -> None:

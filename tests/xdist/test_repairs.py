@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -203,8 +202,7 @@ def test_what_is_sent_to_the_dead_is_lost() -> None:
         pass
     else:
         pytest.fail(mended("a command to a worker that has just died ends the session"))
-    manager = SimpleNamespace(get_plugin=lambda name: None)
-    xdist_internals.tap(node, SimpleNamespace(pluginmanager=manager), lambda *a: None, lambda *a: None)  # type: ignore[arg-type]
+    xdist_internals.send_to_the_living(node)
     node.sendcommand("runtests", indices=[0])
 
 
