@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import TestInherited
 from pytest_resilience.core.keys import file_of
-from pytest_resilience.core.redaction import Redactor
+from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan, Stale, knowledge, plan
 from pytest_resilience.core.run import Run
 from pytest_resilience.core.whole import done, still_whole
@@ -291,5 +291,11 @@ def plan_from(
         known = inherited_redacted(past.knowledge, redactor or Redactor())
         made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
         whole = {} if past.damage else still_whole(past.run.collected, made.known, how, contents.digest)
-        unimported = done(whole, made.known, made.carried - made.outdated) if may_skip else frozenset()
-        return replace(made, whole=whole, unimported=unimported)
+        if not may_skip:
+            return replace(made, whole=whole)
+        unimported = done(whole, made.known, made.carried - made.outdated)
+        # What is outdated, or has a key that may be another's, is looked at, and so is all of its file.
+        doubtful = {file_of(key) for key in (*made.outdated, *filter(is_redacted, made.known))}
+        return replace(
+            made, whole=whole, unimported=unimported, partial=frozenset(whole.keys() - unimported - doubtful)
+        )

@@ -33,7 +33,7 @@ RINGS: tuple[dict[str, str], ...] = (
         "crashes deferred ends explain guard guarded handover inquiry internals interruption interrupts journal last_words "
         "lastfailed lifeline limits listeners markers owner poisoned policies processes recording redaction "
         "redistribution repeated rerunfailures rescheduling resuming rivals selection serial session "
-        "shards signals stacks statuses subtests supervision terminal timeouts verdicts visible waiting "
+        "shards signals spared stacks statuses subtests supervision terminal timeouts verdicts visible waiting "
         "watchdog worker workers xdist_ends xdist_internals xdist_repairs",
         "cli": "",
     },

@@ -1,7 +1,7 @@
 """Which test is which: the key of a test is its node id and, where a session has the same id twice, its occurrence."""
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from pytest_resilience.core.redaction import MARK, is_redacted
 
@@ -37,6 +37,16 @@ def nodeid_of(key: str) -> str:
 def file_of(key: str) -> str:
     """The file part of a key, relative to the rootdir with ``/``; empty for an id without one (``::Case::test_x``)."""
     return key.partition("::")[0]
+
+
+def parents_of(key: str) -> Iterator[str]:
+    """The node ids of the classes and the function that a test belongs to, from the outermost: without parameters."""
+    file, separator, rest = key.partition("::")
+    names, node = rest.partition("[")[0], f"{file}{separator}"
+    for name in names.split("::"):
+        node += name
+        yield node
+        node += "::"
 
 
 def is_repeated(key: str) -> bool:

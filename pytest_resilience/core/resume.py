@@ -61,7 +61,7 @@ class Plan:
 
     `stale` are those that run because their files changed, `outdated` those of the `carried` ones whose files did.
     `whole` are the files, with the digests of their collections, that would be collected as they once were; the
-    `unimported` ones among them need not be.
+    `unimported` ones among them need not be, and of the `partial` ones only what has something left.
     """
 
     parent: str = ""
@@ -73,6 +73,7 @@ class Plan:
     outdated: frozenset[str] = frozenset()
     whole: dict[str, str] = field(default_factory=dict)
     unimported: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
 
     @property
     def outstanding(self) -> list[str]:

@@ -1,10 +1,13 @@
-"""Which files need not be imported: those that were collected whole, and of which every test is carried over."""
+"""Which files need not be imported: those that were collected whole, and of which every test is carried over.
+
+Of a file with something left, which of its functions and classes need not be looked at.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
 from itertools import groupby
 
-from pytest_resilience.core.keys import file_of
+from pytest_resilience.core.keys import file_of, parents_of
 
 
 def collection_digest(how: str, content: str, keys: Iterable[str]) -> str:
@@ -47,3 +50,17 @@ def done(whole: Iterable[str], known: Iterable[str], carried: Collection[str]) -
     """The files among the whole ones of which every test that the chain knows is in `carried`."""
     files = by_file(known)
     return frozenset(file for file in whole if all(key in carried for key in files.get(file, ())))
+
+
+def spared(carried: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:
+    """The functions and classes, by their node ids, all tests of which are `carried`, with these tests.
+
+    `others` are all other tests of the same files. What is in a class that is spared is not told again.
+    """
+    busy = {parent for key in others for parent in parents_of(key)}
+    found: dict[str, list[str]] = {}
+    for key in carried:
+        top = next((parent for parent in parents_of(key) if parent not in busy), None)
+        if top is not None:
+            found.setdefault(top, []).append(key)
+    return found

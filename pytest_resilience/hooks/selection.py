@@ -4,15 +4,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from pytest_resilience.core.keys import file_of, is_gone, is_repeated, keys_of
 from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan
+from pytest_resilience.core.whole import by_file, spared
 from pytest_resilience.hooks.children import Children
 from pytest_resilience.ledger.sizes import stored_keys
+
+if TYPE_CHECKING:
+    from pytest_resilience.hooks.spared import Spared
 
 
 class Orders(NamedTuple):
@@ -23,6 +27,7 @@ class Orders(NamedTuple):
     held: frozenset[str] = frozenset()
     outstanding: tuple[str, ...] = ()
     unimported: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, plan: Plan) -> "Orders":
@@ -33,7 +38,16 @@ class Orders(NamedTuple):
             held=plan.held,
             outstanding=tuple(plan.outstanding),
             unimported=plan.unimported,
+            partial=plan.partial,
         )
+
+    def spared(self) -> dict[str, dict[str, list[str]]]:
+        """By partial file, what of it need not be made, as `core.whole.spared` has it."""
+        carried, others = (
+            by_file(key for key in keys if file_of(key) in self.partial)
+            for keys in (self.carried, self.outstanding)
+        )
+        return {file: spared(some, others.get(file, ())) for file, some in carried.items()}
 
     def plain(self) -> dict[str, list[str]]:
         """As plain values."""
@@ -48,6 +62,7 @@ class Orders(NamedTuple):
             held=frozenset(plain["held"]),
             outstanding=tuple(plain["outstanding"]),
             unimported=frozenset(plain["unimported"]),
+            partial=frozenset(plain["partial"]),
         )
 
 
@@ -100,7 +115,8 @@ class Selection:
         self._deselected: set[str] = set()
         self._children = Children()
         self._all: set[str] = set()
-        self._unimported: dict[str, list[str]] = {}
+        self._unimported: set[str] = set()
+        self._spared: Spared | None = None
         self._files: set[str] = set()
         self._broken: set[str] = set()
         self._is_narrowed = False
@@ -116,6 +132,11 @@ class Selection:
         self._orders = self._orders_when_made()
         if self._orders.outstanding:
             session.config.pluginmanager.register(self._children, "resilience-children")
+        if self._orders.partial:
+            from pytest_resilience.hooks.spared import Spared
+
+            self._spared = Spared(self._rootdir, self._orders.spared())
+            session.config.pluginmanager.register(self._spared, "resilience-spared")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> pytest.CollectReport | None:
@@ -126,7 +147,7 @@ class Selection:
             # Another file, outside of the rootdir, goes by the same name.
             self._broken.add(file)
         elif file in self._orders.unimported:
-            self._unimported.setdefault(file, [])
+            self._unimported.add(file)
             return pytest.CollectReport(file, "passed", longrepr=None, result=[])
         else:
             self._files.add(file)
@@ -145,8 +166,7 @@ class Selection:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> object:
         # Before all others: the numbers of equal ids must not depend on what is deselected or shuffled.
-        self._carry_unimported()
-        taken = [key for some in self._unimported.values() for key in some]
+        taken = self._carry_unmade()
         nodeids = [item.nodeid for item in items]
         keys = stored_keys(keys_of((*taken, *self._redactor.keys(nodeids)))[len(taken) :])
         self._redactor.vouch(keys)
@@ -164,12 +184,16 @@ class Selection:
             self._apply(items)
         return result
 
-    def _carry_unimported(self) -> None:
+    def _carry_unmade(self) -> list[str]:
+        """The tests, carried over, that were not made; a file of which some were not is not known whole by that."""
+        taken = []
         if self._unimported:
-            for key in self._orders.carried:
-                if (keys := self._unimported.get(file_of(key))) is not None:
-                    keys.append(key)
-                    self._carried.append(key)
+            taken = [key for key in self._orders.carried if file_of(key) in self._unimported]
+        if self._spared is not None:
+            taken += self._spared.taken
+            self._broken |= self._spared.files
+        self._carried += taken
+        return taken
 
     def _check_places(self, items: list[pytest.Item], keys: list[str]) -> None:
         """What says nothing of the file it comes from, or is one of several of that name, belongs to no whole file."""
@@ -232,7 +256,7 @@ class Selection:
                 redacted=len(redacted),
                 nodeids=nodeids,
                 whole=sorted(self._files - self._broken) if self._is_whole and not self._is_narrowed else [],
-                unimported=list(self._unimported),
+                unimported=sorted(self._unimported),
             )
         )
 

@@ -5,12 +5,21 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_resilience.core.whole import collection_digest, done, still_whole
+from pytest_resilience.core.keys import parents_of
+from pytest_resilience.core.whole import collection_digest, done, spared, still_whole
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=6)
 SOME = st.text(min_size=1, max_size=6)
 KEYS = st.lists(TEXTS, max_size=4, unique=True)
 FILES = st.sampled_from(["a.py", "b.py", "sub/a.py"])
+NAMES = st.lists(st.sampled_from(["Test", "test_a", "test_b"]), min_size=1, max_size=3)
+NESTED = st.sets(
+    st.builds(
+        lambda names, id: "::".join(["sub[1]/a.py", *names]) + id,
+        NAMES,
+        st.sampled_from(["", "[x]", "[x::y[]"]),
+    )
+)
 TESTS = st.sets(st.builds(lambda file, name: f"{file}::t{name}", FILES, st.integers(0, 3)))
 
 
@@ -61,3 +70,24 @@ def test_a_file_is_done_when_it_is_whole_and_all_of_it_is_carried(
     assert found <= whole
     for file in whole:
         assert (file in found) == all(key in carried for key in known if key.startswith(f"{file}::"))
+
+
+def test_the_parents_of_a_test_have_no_parameters() -> None:
+    key = "sub[1]/a.py::TestA::TestB::test_c[x::y[z]]"
+    names = ["TestA", "TestA::TestB", "TestA::TestB::test_c"]
+    assert list(parents_of(key)) == [f"sub[1]/a.py::{name}" for name in names]
+
+
+@given(NESTED, NESTED)
+def test_what_is_spared_has_no_test_that_is_to_be_made(some: set[str], carried: set[str]) -> None:
+    carried, others = carried - some, some
+    found = spared(carried, others)
+    for node in found:
+        assert not any(node in parents_of(key) for key in others)
+        assert not any(other != node and other.startswith(f"{node}::") for other in found)
+    told = [key for keys in found.values() for key in keys]
+    assert len(set(told)) == len(told)
+    # Nothing that could be spared is made.
+    for key in carried:
+        is_busy = all(any(node in parents_of(other) for other in others) for node in parents_of(key))
+        assert (key in told) is not is_busy

@@ -115,6 +115,137 @@ def test_gone_tests_are_told_of_imported_files_and_of_no_others(pytester: pytest
     assert imported(batch) == ["test_open"]
 
 
+# -- what is not made of a file with something left
+
+MIXED = """
+import pytest
+from steps import step
+
+step(__name__)
+
+def test_good(): pass
+
+def test_bad(): assert step("bad") > 1
+
+@pytest.mark.parametrize("n", range(3))
+def test_all_good(n): pass
+
+@pytest.mark.parametrize("n", ["x", "y::z[]"])
+def test_some_good(n): assert n == "x" or step("y") > 1
+
+class TestDone:
+    def test_one(self): pass
+    def test_two(self): pass
+
+class TestMixed:
+    def test_good(self): pass
+    def test_bad(self): assert step("worse") > 1
+"""
+
+
+class Made:
+    """Which items were made."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self.names.append(item.nodeid.partition("::")[2])
+
+
+NEEDED = ["test_bad", "test_some_good[x]", "test_some_good[y::z[]]", "TestMixed::test_bad"]
+
+
+@pytest.mark.invariant(12)
+def test_of_a_file_with_something_left_only_that_is_made(pytester: pytest.Pytester) -> None:
+    batch = Batch(pytester, {"test_mixed.py": MIXED})
+    before = Made()
+    assert batch.run(plugins=(before,)).outcomes == {"passed": 8, "failed": 3}
+    items = Made()
+    run = batch.run("--resume-failed", plugins=(items,))
+    assert items.names == NEEDED
+    assert (run.status, run.outcomes) == (0, {"passed": 3, "carried_over": 8})
+    assert "collected 4 items\nresilience: 8 carried over, 3 to run\n" in run.text
+    assert {one.key.partition("::")[2] for one in batch.past.knowledge} == set(before.names)
+    batch.forget()
+    assert batch.run("--resume-failed").outcomes == {"carried_over": 11}
+    assert not batch.steps
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": "[tool.resilience.resume]\nskip-files = false\n"},
+        {"conftest.py": "def pytest_pycollect_makeitem(collector, name, obj): pass"},
+    ],
+    ids=["it is switched off", "a plugin may make other names of a name"],
+)
+def test_all_items_are_made_where_it_is_not_known_which_these_are(
+    pytester: pytest.Pytester, files: dict[str, str]
+) -> None:
+    batch = Batch(pytester, {"test_mixed.py": MIXED} | files)
+    batch.run()
+    items = Made()
+    assert batch.run("--resume-failed", plugins=(items,)).outcomes == {"passed": 3, "carried_over": 8}
+    assert len(items.names) == 11
+
+
+def test_all_items_of_a_changed_file_are_made(pytester: pytest.Pytester) -> None:
+    batch = Batch(pytester, {"test_mixed.py": MIXED})
+    batch.run()
+    batch.write({"test_mixed.py": MIXED + "def test_new(): pass"})
+    items = Made()
+    assert batch.run("--resume-failed", plugins=(items,)).outcomes == {"passed": 12}
+    assert len(items.names) == 12
+
+
+def test_all_items_are_made_to_carry_what_is_outdated(pytester: pytest.Pytester) -> None:
+    batch = Batch(
+        pytester, {"test_mixed.py": MIXED, "pyproject.toml": "[tool.resilience.resume]\nstale = 'carry'\n"}
+    )
+    batch.run()
+    batch.write({"test_mixed.py": MIXED + "def test_worse(): assert 0"})
+    assert batch.run("--resume-failed").outcomes == {"passed": 3, "failed": 1, "carried_over": 8}
+    items = Made()
+    assert batch.run("--resume-failed", plugins=(items,)).outcomes == {"failed": 1, "carried_over": 11}
+    assert len(items.names) == 12
+
+
+def test_a_new_test_in_a_file_of_which_not_all_was_made_makes_it_be_imported(
+    pytester: pytest.Pytester,
+) -> None:
+    """Parameters from elsewhere: what is new of a function that is made runs, and its file is known whole no more."""
+    file = (
+        "import pathlib, pytest\nfrom steps import step\nstep(__name__)\n"
+        "def test_good(): pass\n"
+        "@pytest.mark.parametrize('n', pathlib.Path('numbers').read_text().split())\n"
+        "def test_n(n): assert n != 'bad' or step('bad') > 1\n"
+    )
+    batch = Batch(pytester, {"test_it.py": file, "numbers": "1 bad"})
+    batch.run()
+    batch.write({"numbers": "1 bad 3"})
+    assert batch.run("--resume-failed").outcomes == {"passed": 2, "carried_over": 2}
+    assert resumed(batch).outcomes == {"carried_over": 4}
+    assert imported(batch) == ["test_it"]
+
+
+def test_a_file_of_the_same_name_elsewhere_is_made_in_full(pytester: pytest.Pytester) -> None:
+    batch = made(
+        pytester,
+        {
+            "inside/test_open.py": OPEN + "def test_a(): pass",
+            "outside/test_open.py": "def test_a(): assert 0",
+        },
+    )
+    root = ("--rootdir", batch.root / "inside", "--import-mode=importlib")
+    batch.run(*root, "inside/test_open.py", "--resilience-dir", batch.root / "ledger")
+    outside = pytester.path / "outside"
+    run = batch.run(
+        "--resume-failed", *root, "inside/test_open.py", outside, "--resilience-dir", batch.root / "ledger"
+    )
+    assert run.outcomes == {"passed": 1, "failed": 1, "carried_over": 1}
+
+
 # -- what narrows today
 
 
