@@ -26,8 +26,8 @@ from pytest_resilience.ledger.seal import WeakKey, secret_in
 from pytest_resilience.reports.stored import About, State, carried_from, stored
 from pytest_resilience.reports.summary import Facts, Line, Style, cut, printable
 from pytest_resilience.settings.options import BY_KEY, OPTIONS
+from pytest_resilience.settings.pyproject import table_in
 from pytest_resilience.settings.resolved import resolve
-from pytest_resilience.settings.tables import table_in
 from pytest_resilience.settings.values import SettingsError
 
 _USAGE = 4

@@ -4,7 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -292,10 +292,10 @@ def plan_from(
         made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
         whole = {} if past.damage else still_whole(past.run.collected, made.known, how, contents.digest)
         if not may_skip:
-            return replace(made, whole=whole)
+            return made._replace(whole=whole)
         unimported = done(whole, made.known, made.carried - made.outdated)
         # What is outdated, or has a key that may be another's, is looked at, and so is all of its file.
         doubtful = {file_of(key) for key in (*made.outdated, *filter(is_redacted, made.known))}
-        return replace(
-            made, whole=whole, unimported=unimported, partial=frozenset(whole.keys() - unimported - doubtful)
+        return made._replace(
+            whole=whole, unimported=unimported, partial=frozenset(whole.keys() - unimported - doubtful)
         )

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_resilience import imports
+
 if TYPE_CHECKING:
     from pytest_resilience.hooks.owner import Owner
     from pytest_resilience.hooks.rerunfailures import Asked
     from pytest_resilience.hooks.terminal import Terminal
     from pytest_resilience.settings.resolved import Settings
+
+imports.leave_as_they_are()
 
 # What is set, or None where the plugin is not active.
 _SETTINGS = pytest.StashKey["Settings | None"]()
@@ -41,10 +45,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     """Declare the flags; another plugin's short name stays its own."""
     from pytest_resilience.settings.options import OPTIONS
 
+    coming = [other for other in (_RETRY, _RERUNFAILURES) if _is_coming(other, pluginmanager)]
     group = parser.getgroup("resilience", "resilience: retries, stop, ledger, resume, summary")
     for option in OPTIONS:
         if option.flag:
-            is_ours = not _is_coming(_OF_OTHERS.get(option.flag), pluginmanager)
+            is_ours = _OF_OTHERS.get(option.flag) not in coming
             _add(
                 group,
                 option.flag if is_ours else option.long_flag,
@@ -85,7 +90,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         metavar="KEY",
         help="go on with the newest run that was given this key, or begin one: the same command for all attempts of a CI job",
     )
-    if not _is_coming(_RERUNFAILURES, pluginmanager) and not _is_taken(group, "--reruns"):
+    if _RERUNFAILURES not in coming and not _is_taken(group, "--reruns"):
         from pytest_resilience.hooks import rerunfailures
 
         rerunfailures.declare(group, parser)
@@ -107,9 +112,9 @@ def _add(group: pytest.OptionGroup, flag: str, long_flag: str, **arguments: Any)
         group.addoption(long_flag, **arguments)
 
 
-def _is_coming(other: tuple[str, str] | None, manager: pytest.PytestPluginManager) -> bool:
+def _is_coming(other: tuple[str, str], manager: pytest.PytestPluginManager) -> bool:
     """Whether pytest is going to load another plugin: because it is installed, or because somebody names it."""
-    if other is None or any(manager.is_blocked(name) for name in other):
+    if any(manager.is_blocked(name) for name in other):
         return False
     if {*other, *(f"-p{name}" for name in other)} & _words(manager.get_plugin("pytestconfig")):
         return True
@@ -178,8 +183,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _settings_if_active(config: pytest.Config) -> "Settings | None":
     from pytest_resilience.hooks import rerunfailures
     from pytest_resilience.settings.options import OPTIONS
-    from pytest_resilience.settings.resolved import resolve
-    from pytest_resilience.settings.tables import table_in
+    from pytest_resilience.settings.pyproject import table_in
     from pytest_resilience.settings.values import SettingsError
 
     inipath = config.inipath
@@ -199,6 +203,8 @@ def _settings_if_active(config: pytest.Config) -> "Settings | None":
         is_flagged = is_flagged or config.option.resilience_explain or config.option.resilience_force
         if not (is_asked or is_flagged or typed or others or table is not None):
             return None
+        from pytest_resilience.settings.resolved import resolve
+
         _check_run_key(run_key, resume)
         _refuse_both(typed, others)
         return resolve({**others.typed, **typed}, table or {}, others.names, others.inis, others.above)

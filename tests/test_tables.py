@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.settings.options import OF_ERROR, OF_TEST, Option
+from pytest_resilience.settings.pyproject import table_in
 from pytest_resilience.settings.resolved import Settings, resolve
-from pytest_resilience.settings.tables import Part, table_in
+from pytest_resilience.settings.tables import Part
 from pytest_resilience.settings.values import SettingsError, shown
 
 from .values import ALLOWED, BAD, BY_KEY, GOOD, as_kept
@@ -99,7 +100,7 @@ def test_an_override_takes_any_retry_setting_of_a_test(option: Option) -> None:
         assert part == Part(
             source=f"{OVERRIDE} 1", values={option.field: as_kept(value)}, paths=("tests",), markers=""
         )
-        assert settings == Settings(resolve({}, {}).values, overrides=(part,))
+        assert vars(settings) == vars(Settings(resolve({}, {}).values, {}, overrides=(part,)))
 
 
 @pytest.mark.parametrize("option", OF_ERROR, ids=lambda option: option.name)
@@ -108,7 +109,7 @@ def test_a_rule_takes_any_setting_of_an_error(option: Option) -> None:
         settings = resolve({}, with_rule(match=["a", "b"], **{option.name: value}))
         (part,) = settings.rules
         assert part == Part(source=f"{RULE} 1", values={option.field: as_kept(value)}, match=("a", "b"))
-        assert settings == Settings(resolve({}, {}).values, rules=(part,))
+        assert vars(settings) == vars(Settings(resolve({}, {}).values, {}, rules=(part,)))
 
 
 def test_overrides_and_rules_keep_their_order_and_are_counted_from_one() -> None:

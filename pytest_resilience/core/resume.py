@@ -1,9 +1,8 @@
 """What a resumed run does with each test, from what the runs before it knew."""
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pytest_resilience.core.facts import FileCollected, TestInherited
 from pytest_resilience.core.outcomes import Outcome
@@ -55,8 +54,7 @@ def decide(known: TestInherited | None, digest: str, *, named: bool, stale: Stal
     return Decision.RUN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """The decisions for every test that the chain knows. Tests it does not know run.
 
     `stale` are those that run because their files changed, `outdated` those of the `carried` ones whose files did.
@@ -65,13 +63,13 @@ class Plan:
     """
 
     parent: str = ""
-    known: dict[str, TestInherited] = field(default_factory=dict)
+    known: Mapping[str, TestInherited] = {}
     carried: frozenset[str] = frozenset()
     last: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
     outdated: frozenset[str] = frozenset()
-    whole: dict[str, str] = field(default_factory=dict)
+    whole: Mapping[str, str] = {}
     unimported: frozenset[str] = frozenset()
     partial: frozenset[str] = frozenset()
 

@@ -1,7 +1,6 @@
 """Whether a failed test gets another attempt, and after how long."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from pytest_resilience.core.errors import Filter, matches
@@ -30,8 +29,7 @@ class Enough(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """How often, how soon and where a test is tried again.
 
     `retries` is the number of attempts after the first. `delay` and `max_delay` are seconds: the wait after attempt n
@@ -80,7 +78,7 @@ class RetryPolicy:
             for rule in self.rules:
                 if matches(rule.match, error):
                     changes = {**rule.changes, **changes}
-        return replace(self, **changes) if changes else self
+        return self._replace(**changes) if changes else self
 
     def decide(
         self,

@@ -1,7 +1,6 @@
 """Tests whose next attempt comes later: at the end of this process, after all others, or in another one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pytest
@@ -10,18 +9,28 @@ from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks.attempt import Attempt, Course
 
 
-@dataclass(slots=True, kw_only=True)
 class Deferral:
     """A test that waits for its next attempt, which is not to begin before `due` on the clock of this process.
 
     `failed` is the attempt that it failed at last, whose reports nobody has seen; None where another process has it.
     """
 
-    item: pytest.Item
-    course: Course
-    strategy: Strategy
-    due: float
-    failed: Attempt | None = None
+    __slots__ = ("course", "due", "failed", "item", "strategy")
+
+    def __init__(
+        self,
+        *,
+        item: pytest.Item,
+        course: Course,
+        strategy: Strategy,
+        due: float,
+        failed: Attempt | None = None,
+    ) -> None:
+        self.item = item
+        self.course = course
+        self.strategy = strategy
+        self.due = due
+        self.failed = failed
 
 
 class Relay(Protocol):

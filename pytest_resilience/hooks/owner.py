@@ -4,7 +4,7 @@ The owner is the process that the user started: the only one of a serial session
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -426,5 +426,5 @@ _SETTLED = frozenset({0, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_C
 _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
 
 
-def _of_fate(keys: list[str], fate: str) -> list[TestsSelected]:
+def _of_fate(keys: Sequence[str], fate: str) -> list[TestsSelected]:
     return [TestsSelected(keys=tuple(keys), fate=fate)] if keys else []  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +94,6 @@ def declare(group: pytest.OptionGroup, parser: pytest.Parser) -> None:
         parser.addini(name, f"as --{name.replace('_', '-')} (pytest-rerunfailures)", type="linelist")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What the options and ini keys of pytest-rerunfailures ask for, as settings of ours by key.
 
@@ -103,10 +101,11 @@ class Asked:
     value. `above` are parts that come even before markers.
     """
 
-    typed: dict[str, object] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    inis: dict[str, tuple[str, object]] = field(default_factory=dict)
-    above: "tuple[Part, ...]" = ()
+    def __init__(self, above: "tuple[Part, ...]" = ()) -> None:
+        self.typed: dict[str, object] = {}
+        self.names: dict[str, str] = {}
+        self.inis: dict[str, tuple[str, object]] = {}
+        self.above = above
 
     def __bool__(self) -> bool:
         return bool(self.typed or self.inis or self.above)
@@ -236,15 +235,16 @@ def _take_patterns(config: pytest.Config, name: str, key: str, found: Asked) -> 
 
 def _above(config: pytest.Config) -> "tuple[Part, ...]":
     """What comes before markers: paths that are excluded, and a number of retries that is forced."""
+    excluded, forced = config.option.rerun_exclude_path, config.option.force_reruns
+    if not excluded and forced is None:
+        return ()
     from pytest_resilience.settings.tables import Part
 
     parts = []
-    excluded = config.option.rerun_exclude_path
     if excluded:
         globs = tuple(_glob(path, config.rootpath) for path in excluded)
         source = f"--rerun-exclude-path {' '.join(excluded)}"
         parts.append(Part(source=source, paths=globs, values={"retries": 0}))
-    forced = config.option.force_reruns
     if forced is not None:
         parts.append(Part(source=f"--force-reruns {forced}", values={"retries": max(0, forced)}))
     return tuple(parts)

@@ -1,7 +1,6 @@
 """The plan of a resume, applied to what this process collected; every process applies the same plan."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -66,8 +65,7 @@ class Orders(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
+class Collected(NamedTuple):
     """What came of the collection. `odd` maps positions of tests to run to keys that are not the node id there.
 
     `redacted` is how many of these were redacted. `whole` are the files that were collected without an error and of
@@ -75,19 +73,19 @@ class Collected:
     ones.
     """
 
-    carried: list[str] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    odd: dict[int, str] = field(default_factory=dict)
+    carried: Sequence[str] = ()
+    held: Sequence[str] = ()
+    gone: Sequence[str] = ()
+    odd: Mapping[int, str] = {}
     redacted: int = 0
-    nodeids: list[str] = field(default_factory=list)
-    whole: list[str] = field(default_factory=list)
-    unimported: list[str] = field(default_factory=list)
+    nodeids: Sequence[str] = ()
+    whole: Sequence[str] = ()
+    unimported: Sequence[str] = ()
 
-    def keys(self, nodeids: list[str]) -> list[str]:
+    def keys(self, nodeids: Sequence[str]) -> list[str]:
         """The keys of the tests to run, given their node ids in order."""
         if not self.odd:
-            return nodeids
+            return list(nodeids)
         return [self.odd.get(position, nodeid) for position, nodeid in enumerate(nodeids)]
 
 

@@ -1,7 +1,7 @@
 """What a test can know of its own attempts: the fixture `attempt`, and a variable of the environment."""
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
@@ -13,8 +13,7 @@ VARIABLE = "PYTEST_RESILIENCE_ATTEMPT"
 _environ = os.environ
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptInfo:
+class AttemptInfo(NamedTuple):
     """The attempt that runs: its `number` (from 1), how many there may be at most, the errors of those before.
 
     `errors` has a text ``TypeName: message`` for each earlier attempt, in order; empty for one that passed.

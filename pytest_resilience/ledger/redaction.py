@@ -1,7 +1,6 @@
 """Facts and descriptions of runs without secrets: what everything becomes before it goes to the disk."""
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from typing import TypeVar, cast
 
 from pytest_resilience.core.facts import (
@@ -87,8 +86,7 @@ def redacted_info(info: RunInfo, redactor: Redactor) -> RunInfo:
     """
     clean = redactor.counted
     paths, keyword, markexpr = tuple(map(clean, info.paths)), clean(info.keyword), clean(info.markexpr)
-    return replace(
-        info,
+    return info._replace(
         key=clean(info.key),
         rootdir=clean(info.rootdir),
         invocation_dir=clean(info.invocation_dir),

@@ -5,10 +5,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_resilience.ledger.disk import read_whole
 from pytest_resilience.ledger.machine import Process
@@ -97,8 +96,7 @@ def differences(then: str, today: str) -> list[str]:
     return [f"{part} was {a or 'none'} and is {b or 'none'}" for part, a, b in pairs if a != b]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunInfo:
+class RunInfo(NamedTuple):
     """A run as it began. What others added to its file is ignored; `inherited` tells how long carry.jsonl is."""
 
     id: str
@@ -116,10 +114,10 @@ class RunInfo:
     host: str = ""
     boot: str = ""
     nonce: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = {}
     inherited: int = 0
     run_key: str = ""
-    signature: Signature = field(default="none", compare=False)
+    signature: Signature = "none"
 
     @property
     def process(self) -> Process:
@@ -128,7 +126,7 @@ class RunInfo:
 
     def to_json(self, seal: Seal | None = None) -> str:
         """One line, in the order of the members; with a seal, signed."""
-        members = asdict(self)
+        members = self._asdict()
         del members["signature"]
         if seal is not None:
             members["h"] = seal.sign(_body(members))
@@ -168,7 +166,7 @@ class RunInfo:
         if "h" not in members:
             return info
         is_proven = secret is not None and _is_signed(members, Seal.of(secret, info.id, info.nonce))
-        return replace(info, signature="proven" if is_proven else "unproven")
+        return info._replace(signature="proven" if is_proven else "unproven")
 
     @classmethod
     def read(cls, folder: Path, secret: bytes | None = None) -> "RunInfo":

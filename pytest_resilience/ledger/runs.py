@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from pytest_resilience.core.facts import Fact, FileCollected, SelectionDone, TestInherited, TestsSelected
@@ -208,7 +207,7 @@ class Store:
             raise OSError(errno.EINVAL, "not the id of a run", info.id)
         self._prepare()
         facts = list(all_redacted(inherited, self._redactor))
-        info = replace(info, inherited=sum(isinstance(fact, TestInherited) for fact in facts))
+        info = info._replace(inherited=sum(isinstance(fact, TestInherited) for fact in facts))
         info = redacted_info(info, self._redactor)
         seal = _seal(info, self._secret)
         new, path = self.folder_of_runs / f".new-{info.id}", self.folder_of_runs / info.id

@@ -1,7 +1,7 @@
 """The block of ``--resume-failed --collect-only``: what a resume would do with each test, in the words of the summary."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from pytest_resilience.core.codes import Code
 from pytest_resilience.core.outcomes import Outcome
@@ -83,7 +83,7 @@ def _changes(facts: Facts, style: Style) -> Iterable[Line]:
 
 
 def _named(
-    name: str, keys: list[str], text: str, facts: Facts, style: Style, *, letter: str = ""
+    name: str, keys: Sequence[str], text: str, facts: Facts, style: Style, *, letter: str = ""
 ) -> Iterable[Line]:
     """A line that names some of the tests, or all of them below it where that is asked for."""
     is_listed = style.verbosity > 0 or style.what == "all" or bool(letter and letter in style.letters)

@@ -1,8 +1,7 @@
 """The block at the end of a run: what became of every test, and the command that goes on from here."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pytest_resilience.core.codes import Code, told
@@ -26,8 +25,7 @@ class Line(NamedTuple):
     is_whole: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What the block is made of, beside the run itself.
 
     `name` gives a key as the user would type it; `carried_from` says where carried tests passed; `left_open`, `gone`,
@@ -40,13 +38,13 @@ class Facts:
     name: Callable[[str], str] = str
     carried_from: str = ""
     is_selected: bool = True
-    late: list[str] = field(default_factory=list)
-    left_open: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
-    outdated: list[str] = field(default_factory=list)
-    turned: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    late: Sequence[str] = ()
+    left_open: Sequence[str] = ()
+    gone: Sequence[str] = ()
+    stale: Sequence[str] = ()
+    outdated: Sequence[str] = ()
+    turned: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     redacted: int = 0
     reproach: str = ""
     command: str = ""
@@ -336,7 +334,7 @@ def number_of(keys: Collection[str]) -> str:
     return "1 test" if len(keys) == 1 else f"{len(keys)} tests"
 
 
-def some_of(facts: Facts, keys: list[str]) -> str:
+def some_of(facts: Facts, keys: Sequence[str]) -> str:
     """The names of the first tests, and how many more there are."""
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return ", ".join(facts.name(key) for key in keys[:3]) + more

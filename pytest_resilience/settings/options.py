@@ -1,8 +1,7 @@
 """Every setting once: its name, its place in the table, its flag, its default, and what values it takes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pytest_resilience.settings import values
 from pytest_resilience.settings.values import Parse, Wrong, invalid
@@ -10,8 +9,7 @@ from pytest_resilience.settings.values import Parse, Wrong, invalid
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """One setting. `key` is ``table.key`` below ``[tool.resilience]``; `flag` is empty where only the table sets it.
 
     A flag without `metavar` is a switch. `of` says what a value may differ for: settings of a test may stand in an

@@ -1,7 +1,6 @@
 """Which value of a setting holds: what was typed, what the table says, the default; for a test also its marker."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +12,6 @@ from pytest_resilience.settings.values import shown
 DEFAULT = "default"
 
 
-@dataclass(frozen=True)
 class Settings:
     """The value of every option, by key. `sources` says of those that somebody set where that was.
 
@@ -21,11 +19,19 @@ class Settings:
     overrides that come even before markers.
     """
 
-    values: Mapping[str, object]
-    sources: Mapping[str, str] = field(default_factory=dict)
-    overrides: tuple[Part, ...] = ()
-    rules: tuple[Part, ...] = ()
-    above: tuple[Part, ...] = ()
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        sources: Mapping[str, str],
+        overrides: tuple[Part, ...] = (),
+        rules: tuple[Part, ...] = (),
+        above: tuple[Part, ...] = (),
+    ) -> None:
+        self.values = values
+        self.sources = sources
+        self.overrides = overrides
+        self.rules = rules
+        self.above = above
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]

@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,6 +207,6 @@ def test_where_nothing_is_nothing_is_found_and_nothing_made(tmp_path: Path) -> N
 
 def test_a_run_of_any_place_can_be_shown_to_be_alive(tmp_path: Path) -> None:
     _, second, stores = stores_in(tmp_path)
-    folder = second.create(replace(info(), start="1"))
+    folder = second.create(info()._replace(start="1"))
     assert stores.folder(folder.id).writers_alive() == ["owner"]
     folder.release()

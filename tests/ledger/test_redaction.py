@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def a_redactor() -> Redactor:
 
 
 def an_info(**texts: object) -> RunInfo:
-    return replace(RunInfo(id=new_run_id(1e9, bytes(8)), key="k", rootdir="/r"), **texts)  # type: ignore[arg-type]
+    return RunInfo(id=new_run_id(1e9, bytes(8)), key="k", rootdir="/r")._replace(**texts)  # type: ignore[arg-type]
 
 
 def bytes_below(folder: Path) -> bytes:

@@ -7,7 +7,6 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,7 +280,7 @@ def test_a_run_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path) -> None
 def test_what_no_run_can_be_made_of_is_an_error_of_the_system_for_the_caller(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     with pytest.raises(OSError, match="not the id"):
-        store.create(replace(info(), id="../../evil"))
+        store.create(info()._replace(id="../../evil"))
     with pytest.raises(OSError, match="number of things"):
         store.create(info(), [passed("a")._replace(attempts=-1)])
     assert store.runs() == []

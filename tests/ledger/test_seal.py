@@ -147,7 +147,8 @@ def test_the_description_of_a_run_shows_whether_it_is_signed() -> None:
     assert RunInfo.from_json(text).signature == "unproven"
     assert RunInfo.from_json(text, OTHER).signature == "unproven"
     assert RunInfo.from_json(text, SECRET).signature == "proven"
-    assert RunInfo.from_json(text) == RunInfo.from_json(text, SECRET) == info()
+    for secret in (None, OTHER, SECRET):
+        assert RunInfo.from_json(text, secret)._replace(signature="none") == info()
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())

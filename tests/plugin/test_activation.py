@@ -1,5 +1,7 @@
 """When the plugin is active, and that it is invisible when it is not."""
 
+import os
+
 import pytest
 
 from .harness import Batch, Result
@@ -269,3 +271,24 @@ def test_showing_something_is_no_run(pytester: pytest.Pytester, flag: str) -> No
     assert run.status == 0, run.text
     assert "OUTCOMES" not in run.text
     assert not (batch.root / ".pytest_resilience").exists()
+
+
+def test_assertions_of_ours_are_not_rewritten(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in every environment where the plugin is installed as a wheel.
+    told = """
+        import sys
+        from _pytest.assertion.rewrite import AssertionRewritingHook
+
+        def test_a():
+            ours = [module for name, module in sys.modules.items() if name.startswith("pytest_resilience.")]
+            print([one.__name__ for one in ours if isinstance(one.__loader__, AssertionRewritingHook)])
+    """
+    pytester.makepyfile(
+        test_it=told, marks='import pytest\npytest.register_assert_rewrite("pytest_resilience")'
+    )
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path), prepend=os.pathsep)
+    run = pytester.runpytest_subprocess("-s", "-p", "marks", "-p", "no:asyncio", "-p", "resilience")
+    run.stdout.fnmatch_lines(["*'pytest_resilience.imports', 'pytest_resilience.plugin'*"])
+    run.stdout.no_fnmatch_line("*pytest_resilience.hooks*")

@@ -6,7 +6,6 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -167,7 +166,7 @@ def test_nobody_hides_a_run_behind_one_that_is_said_to_have_resumed_it(batch: Ba
     batch.write({"test_it.py": SUITE})
     batch.run()
     newest = batch.runs[-1]
-    fake = replace(newest, id=new_run_id(newest.started + 60, os.urandom(8)), key="other", parent=newest.id)
+    fake = newest._replace(id=new_run_id(newest.started + 60, os.urandom(8)), key="other", parent=newest.id)
     batch.store.create(fake).release()
     assert f"resuming run {newest.id.partition('-')[2][:4]}" in batch.run("--resume-failed").text
 
