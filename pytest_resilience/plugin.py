@@ -265,6 +265,7 @@ def _configure_controller(
     config: pytest.Config, settings: "Settings", owner: "Owner", terminal: "Terminal"
 ) -> None:
     from pytest_resilience.hooks.activity import Activity
+    from pytest_resilience.hooks.arrivals import Arrivals
     from pytest_resilience.hooks.crashes import Crashes
     from pytest_resilience.hooks.ends import Ends
     from pytest_resilience.hooks.handover import GIVES_AGAIN
@@ -280,14 +281,19 @@ def _configure_controller(
     register(activity, "resilience-activity")
     watchdog = Watchdog(owner, terminal, activity)
     register(watchdog, "resilience-watchdog")
-    workers, redistribution = Workers(owner, terminal), Redistribution(owner, terminal)
+    workers = Workers(owner, terminal)
+    redistribution = Redistribution(owner, terminal, workers)
+    poisoned = None
     register(workers, "resilience-workers")
     register(redistribution, "resilience-redistribution")
     grace = Grace(config, settings["stop.grace"])
     register(Ends(owner, terminal, grace, watchdog, workers.take_collected), "resilience-ends")
-    register(Crashes(owner, terminal, workers, redistribution, activity, watchdog), "resilience-crashes")
     if settings["worker.poisoned-after"] and config.option.dist in GIVES_AGAIN:
-        register(Poisoned(owner, terminal, workers, redistribution), "resilience-poisoned")
+        poisoned = Poisoned(owner, terminal, workers, redistribution)
+        register(poisoned, "resilience-poisoned")
+    arrivals = Arrivals(owner, workers, redistribution, poisoned)
+    crashes = Crashes(owner, terminal, workers, redistribution, arrivals, activity, watchdog)
+    register(crashes, "resilience-crashes")
     interrupts = Interrupts(owner, terminal, grace)
     register(interrupts, "resilience-interrupts")
     register(Signals(interrupts, and_interrupts=True), "resilience-signals")

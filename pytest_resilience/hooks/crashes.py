@@ -18,10 +18,10 @@ from pytest_resilience.core.retry import RetryPolicy
 from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import statuses, verdicts, xdist_internals, xdist_repairs
 from pytest_resilience.hooks.activity import Activity
+from pytest_resilience.hooks.arrivals import Arrivals
 from pytest_resilience.hooks.attempt import Course
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.redistribution import Redistribution
-from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.stacks import stacks_of
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest
@@ -49,6 +49,7 @@ class Crashes:
         terminal: Terminal,
         workers: Workers,
         redistribution: Redistribution,
+        arrivals: Arrivals,
         activity: Activity,
         watchdog: Watchdog,
     ) -> None:
@@ -56,11 +57,10 @@ class Crashes:
         self._terminal = terminal
         self._workers = workers
         self._redistribution = redistribution
+        self._arrivals = arrivals
         self._activity = activity
         self._watchdog = watchdog
         self._pool = xdist_internals.Pool(owner.config)
-        self._reports: xdist_internals.HeldReports | None = None
-        self._through: dict[Any, int] = {}
         self._oldest: dict[Any, int | None] = {}
         self._spared: set[tuple[Any, int | None]] = set()
         self._oom_kills = oom_kills()
@@ -77,7 +77,7 @@ class Crashes:
             xdist_repairs.end_without_workers(session)
             xdist_repairs.replace_if_needed(session, self._redistribution.has_work)
             xdist_internals.settle_crashes(self._owner.config)
-            self._reports = xdist_internals.HeldReports(self._owner.config, self._arrived)
+            self._arrivals.begin()
         return scheduler
 
     @pytest.hookimpl(optionalhook=True)
@@ -89,23 +89,12 @@ class Crashes:
             self._owner.warn(Code.WORKER_START_FAILED, why)
             node.shutdown()
 
-    def _arrived(self, node: Any, report: pytest.TestReport) -> None:
-        # The terminal gets it before any hook of ours.
-        if report.outcome != "passed" or "resilience" in report.__dict__:
-            statuses.need(self._owner.config)
-        if report.when != "teardown":
-            return
-        index = getattr(report, "item_index", None)
-        if index is not None and not is_marked(report):
-            self._through[node] = index
-
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> object:
         try:
             return (yield)
         finally:
-            if self._reports is not None:
-                self._reports.release_all()
+            self._arrivals.release_all()
 
     # -- how a worker ends ----------------------------------------------------------------------------------------
 
@@ -152,6 +141,7 @@ class Crashes:
         )
         verdicts.attach(report, finished, ended)
         statuses.need(self._owner.config)
+        self._workers.take(death.node, [report])
         return False
 
     # -- who it was -----------------------------------------------------------------------------------------------
@@ -176,7 +166,7 @@ class Crashes:
             nodeid=nodeid,
             key=key,
             waiting=waiting,
-            reports=self._reports.of(node) if self._reports is not None else [],
+            reports=self._arrivals.of(node),
         )
 
     def _told(self, node: Any, nodeid: str, key: str, status: int | None, stacks: Stacks | None) -> Death:
@@ -229,7 +219,7 @@ class Crashes:
             return True
         if death.index is None:
             return False
-        if self._through.get(death.node) == death.index:
+        if self._arrivals.is_through(death.node, death.index):
             return True
         if death.has_begun or not self._is_spared(death):
             return False

@@ -14,6 +14,7 @@ from pytest_resilience.hooks import verdicts, xdist_ends, xdist_internals
 from pytest_resilience.hooks.last_words import RETIRE
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.redistribution import Redistribution
+from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest
 from pytest_resilience.hooks.workers import Workers
@@ -85,20 +86,13 @@ class Poisoned:
         self._ended: dict[Any, _Ended] = {}
         # By index, the worker on which it failed.
         self._in_doubt: dict[int, Any] = {}
-        self._is_set_up = False
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self) -> None:
-        if not self._is_set_up:
-            self._is_set_up = True
-            xdist_ends.keep_reports(self._owner.config, self._takes)
 
     # -- how tests end --------------------------------------------------------------------------------------------
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        node, index = getattr(report, "node", None), getattr(report, "item_index", None)
-        if report.when == "teardown" and node is not None and index is not None:
+    def observe(self, node: Any, report: pytest.TestReport) -> None:
+        """Look at the end of a test, of which pytest has had the last report."""
+        index = getattr(report, "item_index", None)
+        if index is not None:
             with self._owner.guarded():
                 self._observe(node, index, report)
 
@@ -151,14 +145,15 @@ class Poisoned:
 
     # -- what becomes of those in doubt -------------------------------------------------------------------------------
 
-    def _takes(self, node: Any, report: pytest.TestReport) -> bool:
-        """Whether a report is of an attempt that pytest is not to hear of."""
-        index = getattr(report, "item_index", None)
+    def takes(self, node: Any, reports: list[pytest.TestReport]) -> bool:
+        """Whether these reports are of an attempt that pytest is not to hear of."""
+        last = reports[-1]
+        index = getattr(last, "item_index", None)
         if index not in self._in_doubt or self._in_doubt[index] is node:
             return False
-        if report.when == "teardown":
+        if last.when == "teardown" and not is_marked(last):
             with self._owner.guarded():
-                self._settle(node, index, verdicts.read(report))
+                self._settle(node, index, verdicts.read(last))
         return True
 
     def _settle(

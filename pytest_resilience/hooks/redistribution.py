@@ -15,6 +15,7 @@ from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.rescheduling import Rescheduling
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest, WaitingTests
+from pytest_resilience.hooks.workers import Workers
 
 # Tests replace it; we want the real one.
 _clock = time.monotonic
@@ -26,9 +27,10 @@ class Redistribution:
     xdist's scheduler is wrapped when the first test waits: a session in which none does knows nothing of this.
     """
 
-    def __init__(self, owner: Owner, terminal: Terminal) -> None:
+    def __init__(self, owner: Owner, terminal: Terminal, workers: Workers) -> None:
         self._owner = owner
         self._terminal = terminal
+        self._workers = workers
         self._pool = xdist_internals.Pool(owner.config)
         self._tests = WaitingTests(is_each=owner.config.option.dist == "each")
         self._ids: list[str] = []
@@ -113,11 +115,11 @@ class Redistribution:
 
     # -- how it ends for a test -----------------------------------------------------------------------------------
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        index = getattr(report, "item_index", None)
-        if not self._tests or report.when != "teardown" or index is None:
+    def reported(self, node: Any, report: pytest.TestReport) -> None:
+        """A test came to its end, and pytest has had the last report of it: if it waited, it does so no longer."""
+        if not self._tests:
             return
-        test = self._tests.get(getattr(report, "node", None), index)
+        test = self._tests.get(node, getattr(report, "item_index", -1))
         if test is None:
             return
         self._tests.pop(test)
@@ -265,6 +267,7 @@ class Redistribution:
         for report in reports:
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=last.nodeid, location=last.location)
+        self._workers.take(test.node, reports)
 
     def _never_begins(self, test: WaitingTest) -> None:
         """The retry that was granted to a test is somebody else's, unless it began."""

@@ -25,8 +25,9 @@ from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.stacks import size_of_stacks
 
-# What begins while nobody looks is looked at after this: no limit of anybody is that exact.
+# What begins while nobody looks is looked at after this: no limit of anybody is that exact, and ours are longer still.
 _LONGEST_PAUSE = 0.25
+_LONGEST_PAUSE_WITHOUT_LIMITS = 1.0
 # Who comes to look so late was stopped, or the machine slept; or it is so busy that its workers had no time either.
 _SLEPT = 3.0
 # The end of the connection is heard right after the end of the process, unless a child of it keeps the connection open.
@@ -154,11 +155,16 @@ class Watchdog:
 
     def _watch(self) -> None:
         looked = _clock()
-        while not self._is_over.wait(max(0.01, self._ladder.seconds_left(looked, _LONGEST_PAUSE))):
+        while not self._is_over.wait(max(0.01, self._ladder.seconds_left(looked, self._longest_pause))):
             before, looked = looked, _clock()
             slept = looked - before
             with self._owner.guarded():
                 self._look(slept if slept > _SLEPT else 0.0)
+
+    @property
+    def _longest_pause(self) -> float:
+        has_limits = self._timeout or self._slow or self._limits or any(self._stages.values())
+        return _LONGEST_PAUSE if has_limits else _LONGEST_PAUSE_WITHOUT_LIMITS
 
     def _look(self, slept: float) -> None:
         seen = {node: self._watched(node) for node in self._activity.workers()}

@@ -26,9 +26,6 @@ from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.reading import facts_of
 
-# What makes a report of a phase more than a plain pass.
-_ODD = frozenset({"wasxfail", "resilience", "resilience_repeated"})
-
 
 class Workers:
     """Translates between the owner of a run and its workers."""
@@ -42,7 +39,6 @@ class Workers:
         self._keys: list[str] = []
         self._nodeids: list[str] = []
         self._crash_retries: dict[int, int] = {}
-        self._phases: dict[tuple[Any, str], dict[str, str]] = {}
         self._unwritable: set[Any] = set()
         self._is_watching = False
         self._refused = ""
@@ -130,10 +126,13 @@ class Workers:
                     allowance.passed(key)
 
     def _observe(self, node: Any, fact: AttemptEnded | TestFinished) -> None:
-        if not self._writers.get(node) and self._owner.segment is not None:
-            # A worker that cannot see the folder of the run has no segment: what it tells is written here.
-            self._owner.segment.write(fact)
-        self._owner.run.observe(fact, self.writer(node))
+        writer = self._writers.get(node)
+        if not writer:
+            writer = self.writer(node)
+            if self._owner.segment is not None:
+                # A worker that cannot see the folder of the run has no segment: what it tells is written here.
+                self._owner.segment.write(fact)
+        self._owner.run.observe(fact, writer)
 
     def writer(self, node: Any) -> str:
         """Under which name a worker writes."""
@@ -161,34 +160,20 @@ class Workers:
             collected, self._keys, xdist_internals.number_of_workers(owner.config) if is_each else 1
         )
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if (
-            report.outcome == "passed"
-            and report.when != "teardown"
-            and report.__dict__.keys().isdisjoint(_ODD)
-        ):
-            return
-        node = getattr(report, "node", None)
-        if node is None or is_subtest(report):
-            return
-        carried = verdicts.read(report)
-        if carried is not None and carried[1] is not None and carried[1].took_worker:
-            self._take_crash(*carried)
-            return
-        place = (node, report.nodeid)
-        if report.when != "teardown":
-            if report.outcome != "passed" or hasattr(report, "wasxfail"):
-                self._phases.setdefault(place, {})[str(report.when)] = verdicts.shown(report)
-            return
+    def take(self, node: Any, reports: list[pytest.TestReport], *, is_plain: bool = False) -> None:
+        """Take the end of a test from its reports, all or that of its worker's death. `is_plain`: all of them just passed."""
+        last = reports[-1]
+        carried = None if is_plain else verdicts.read(last)
         if carried is None:
-            phases = self._phases.pop(place, None) or {"setup": "passed", "call": "passed"}
-            outcome = outcomes.of_attempt({**phases, "teardown": verdicts.shown(report)})
-            finished = TestFinished(self._key_at(report), outcome)
-            ended = None
-        else:
-            self._phases.pop(place, None)
-            finished, ended = carried
-        self._take(node, finished, ended)
+            if last.when == "teardown":
+                outcome = Outcome.PASSED if is_plain else _outcome_in(reports)
+                self._take(node, TestFinished(self._key_at(last), outcome), None)
+            return
+        finished, ended = carried
+        if ended is not None and ended.took_worker:
+            self._take_crash(finished, ended)
+        elif last.when == "teardown":
+            self._take(node, finished, ended)
 
     def note(self, node: Any, finished: TestFinished, ended: AttemptEnded | None) -> None:
         """Take what became of a test that had been reported before: no threshold counts it twice."""
@@ -197,7 +182,8 @@ class Workers:
         self._observe(node, finished)
 
     def _key_at(self, report: pytest.TestReport) -> str:
-        return self.key_at(getattr(report, "item_index", None), report.nodeid)
+        # Its id costs pytest some time, and mostly is not needed.
+        return self.key_at(getattr(report, "item_index", None), "") or report.nodeid
 
     def key_at(self, index: int | None, nodeid: str) -> str:
         """The key of a test by its place among those to run; by its id where that is not known."""
@@ -264,6 +250,12 @@ class Workers:
         if owner.decision is None and owner.run.having(Outcome.NOT_RUN):
             why = xdist_internals.restart_limit(owner.config) or "xdist gave them to no worker"
             owner.decide(DecisionTaken(code=Code.WORKER_RESTART_LIMIT.code, why=why))
+
+
+def _outcome_in(reports: list[pytest.TestReport]) -> Outcome:
+    """What an attempt came to of which the worker says nothing but its reports."""
+    phases = {str(one.when): verdicts.shown(one) for one in reports if not is_subtest(one)}
+    return outcomes.of_attempt(phases)
 
 
 def how_it_died(status: int | None) -> str:

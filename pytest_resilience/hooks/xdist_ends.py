@@ -58,18 +58,6 @@ def is_cut_off(node: Any) -> bool:
     return getattr(node.gateway, "_error", None) is not None
 
 
-def keep_reports(config: pytest.Config, takes: Callable[[Any, pytest.TestReport], bool]) -> None:
-    """Ask `takes(node, report)` of each report of a test, in the controller's loop: those that it takes go no further."""
-    session = dsession(config)
-    inner = session.worker_testreport
-
-    def give(node: Any, rep: pytest.TestReport) -> None:
-        if not takes(node, rep):
-            inner(node, rep)
-
-    session.worker_testreport = give
-
-
 def retire(node: Any, name: str, text: str) -> None:
     """Send a worker a command of this name, and give it no further tests."""
     with suppress(OSError):

@@ -176,10 +176,13 @@ def overhear(node: Any, name: str, heard: Hearer) -> None:
 
     def process(event: Any) -> None:
         # All events of all tests come through here, and most are of no interest: one look for all who hear.
-        what, values = event if type(event) is tuple else (END, {})
-        hear = hearers.get(what)
-        if hear is None or not hear(node, values):
-            inner(event)
+        if type(event) is tuple:
+            hear = hearers.get(event[0])
+            if hear is not None and hear(node, event[1]):
+                return
+        elif END in hearers:
+            hearers[END](node, {})
+        inner(event)
 
     node.process_from_remote = process
 
@@ -297,14 +300,16 @@ class HeldReports:
     """Reports of tests that are not through yet: pytest gets them with that of the teardown, or not at all.
 
     Else a test whose worker dies in the teardown would have passed already, and count twice when it runs again.
-    `arrived(node, report)` is told of each report as it comes.
+    `arrived(node, reports)` takes all that a worker has told of a test, and is to `give` it to pytest.
     """
 
-    def __init__(self, config: pytest.Config, arrived: Callable[[Any, pytest.TestReport], None]) -> None:
+    def __init__(
+        self, config: pytest.Config, arrived: Callable[[Any, list[pytest.TestReport]], None]
+    ) -> None:
         session = dsession(config)
         self._arrived = arrived
         self._held: dict[Any, list[pytest.TestReport]] = {}
-        self._give = session.worker_testreport
+        self.give: Callable[[Any, pytest.TestReport], None] = session.worker_testreport
         session.worker_testreport = self._take
         for name in ("worker_runtest_protocol_complete", "worker_workerfinished", "worker_internal_error"):
             setattr(session, name, self._released_before(getattr(session, name)))
@@ -318,13 +323,13 @@ class HeldReports:
 
     def _take(self, node: Any, rep: pytest.TestReport) -> None:
         self._held.setdefault(node, []).append(rep)
-        self._arrived(node, rep)
         if rep.when == "teardown":
             self.release(node)
 
     def _released_before(self, inner: Callable[..., None]) -> Callable[..., None]:
         def handle(node: Any, **values: Any) -> None:
-            self.release(node)
+            if node in self._held:
+                self.release(node)
             inner(node=node, **values)
 
         return handle
@@ -334,12 +339,13 @@ class HeldReports:
         return self._held.pop(node, [])
 
     def release(self, node: Any) -> None:
-        """Give pytest what is held of a worker."""
-        for rep in self._held.pop(node, ()):
-            self._give(node, rep)
+        """Let go what is held of a worker."""
+        reports = self._held.pop(node, None)
+        if reports is not None:
+            self._arrived(node, reports)
 
     def release_all(self) -> None:
-        """Give pytest what is held: the session ends."""
+        """Let go what is held: the session ends."""
         for node in list(self._held):
             self.release(node)
 

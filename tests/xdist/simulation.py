@@ -17,6 +17,7 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
 from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.activity import Activity
+from pytest_resilience.hooks.arrivals import Arrivals
 from pytest_resilience.hooks.crashes import Crashes
 from pytest_resilience.hooks.handover import BEGINS, GIVES_AGAIN, HANDED, WAITS
 from pytest_resilience.hooks.last_words import RETIRE
@@ -268,19 +269,23 @@ class World:
             retried=lambda *what: None,
             say=lambda text: None,
         )
-        self.redistribution = Redistribution(owner, terminal)
         known: Any = SimpleNamespace(
             writer=str,
             key_at=lambda index, nodeid: nodeid,
             index_of=self.ids.index,
             crash_retries=lambda index: crash_retries,
             note=lambda node, finished, ended: self.verified.append(self.ids.index(finished.key)),
+            take=lambda node, reports, is_plain=False: None,
         )
+        self.redistribution = Redistribution(owner, terminal, known)
         self.verified: list[int] = []
         self.poisoned = Poisoned(owner, terminal, known, self.redistribution) if poisoned_after else None
         self.activity = Activity()
         unwatched: Any = SimpleNamespace(hang_of=lambda node: None)
-        self.crashes = Crashes(owner, terminal, known, self.redistribution, self.activity, unwatched)
+        arrivals = Arrivals(owner, known, self.redistribution, self.poisoned)
+        self.crashes = Crashes(
+            owner, terminal, known, self.redistribution, arrivals, self.activity, unwatched
+        )
         classes = {
             "load": scheduler.LoadScheduling,
             "worksteal": scheduler.WorkStealingScheduling,
@@ -291,8 +296,6 @@ class World:
         }
         self.session.sched = classes[mode](self.config, dsession.Producer("", enabled=False))
         self._is_stock = is_stock
-        if self.poisoned is not None:
-            self.poisoned.pytest_configure_node()
         if not is_stock:
             making: Any = self.crashes.pytest_xdist_make_scheduler()
             next(making)

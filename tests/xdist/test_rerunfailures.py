@@ -108,6 +108,12 @@ def test_the_controller_gets_every_report_with_its_number(batch: "Batch") -> Non
     }
 
 
+def test_an_attempt_that_another_follows_stops_no_session(batch: "Batch") -> None:
+    batch.write({"test_it.py": FAILS})
+    said = batch.run("-n", "1", "--reruns", "3", "--stop-after", "1")
+    assert (said.status, said.outcomes) == (0, {"total": 4, "passed": 1, "flaky": 3})
+
+
 def test_tracebacks_come_from_the_workers(batch: "Batch") -> None:
     batch.write({"test_it.py": FAILS})
     said = batch.run("-n", "2", "--reruns", "3", "--rerun-show-tracebacks", "--tb=short")
