@@ -14,7 +14,7 @@ from pytest_resilience.core.keys import file_of
 from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan, Stale, knowledge, plan
 from pytest_resilience.core.run import Run
-from pytest_resilience.core.whole import done, still_whole
+from pytest_resilience.core.whole import by_file, done, still_whole
 from pytest_resilience.ledger.contents import Contents
 from pytest_resilience.ledger.holders import Holder, holders
 from pytest_resilience.ledger.places import Stores
@@ -76,7 +76,8 @@ class Past:
     @cached_property
     def knowledge(self) -> list[TestInherited]:
         """What it leaves to the next run."""
-        return knowledge(self.run, self.info.id)
+        with _uncollected():
+            return knowledge(self.run, self.info.id)
 
     @property
     def is_complete(self) -> bool:
@@ -289,11 +290,15 @@ def plan_from(
     """
     with _uncollected():
         known = inherited_redacted(past.knowledge, redactor or Redactor())
-        made = plan(past.info.id, known, lambda key: contents.digest(file_of(key)), named, stale)
-        whole = {} if past.damage else still_whole(past.run.collected, made.known, how, contents.digest)
+        files = by_file(one.key for one in known)
+        today = {
+            key: digest for file, keys in files.items() for digest in [contents.digest(file)] for key in keys
+        }
+        made = plan(past.info.id, known, today.__getitem__, named, stale)
+        whole = {} if past.damage else still_whole(past.run.collected, files, how, contents.digest)
         if not may_skip:
             return made._replace(whole=whole)
-        unimported = done(whole, made.known, made.carried - made.outdated)
+        unimported = done(whole, files, made.carried - made.outdated)
         # What is outdated, or has a key that may be another's, is looked at, and so is all of its file.
         doubtful = {file_of(key) for key in (*made.outdated, *filter(is_redacted, made.known))}
         return made._replace(

@@ -23,7 +23,7 @@ RINGS: tuple[dict[str, str], ...] = (
         "poison redaction resume retry run shares stacks thresholds tolerance vocabularies whole"
     },
     {
-        "ledger": "__init__ contents disk final forks frequent holders lines locks machine members memory places "
+        "ledger": "__init__ contents disk final forks frequent holders lines locks machine members memory places portions "
         "reading redaction retention runinfo runs seal segments sizes stacks watched",
         "reports": "__init__ plan stored summary",
     },

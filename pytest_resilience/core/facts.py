@@ -4,7 +4,7 @@ They are named tuples: a test makes several of them, and a resume hundreds of th
 frozen dataclass takes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pytest_resilience.core.codes import Code
@@ -66,6 +66,33 @@ class TestInherited(NamedTuple):
     seconds: float = 0.0
     digest: str = ""
     deaths: int = 0
+
+
+class TestsInherited(NamedTuple):
+    """What the earlier runs of the chain know of several tests, which is the same of all but for their seconds."""
+
+    keys: tuple[str, ...]
+    outcome: Outcome
+    run: str
+    attempts: int
+    seconds: tuple[float, ...]
+    digest: str
+    deaths: int
+
+    @classmethod
+    def of(cls, tests: Sequence[TestInherited]) -> "TestsInherited":
+        """The same as these tests, of which there is one at least."""
+        _, outcome, run, attempts, _, digest, deaths = tests[0]
+        keys, seconds = tuple(one.key for one in tests), tuple(one.seconds for one in tests)
+        return cls(keys, outcome, run, attempts, seconds, digest, deaths)
+
+    def one_by_one(self) -> list[TestInherited]:
+        """What is known of each of them."""
+        _, outcome, run, attempts, _, digest, deaths = self
+        return [
+            TestInherited(key, outcome, run, attempts, seconds, digest, deaths)
+            for key, seconds in zip(self.keys, self.seconds, strict=True)
+        ]
 
 
 class AttemptStarted(NamedTuple):
@@ -130,7 +157,7 @@ class RunEnded(NamedTuple):
     counts: Mapping[str, int] = {}
 
 
-for _named in (TestsSelected, TestInherited, TestFinished):
+for _named in (TestsSelected, TestInherited, TestsInherited, TestFinished):
     # They are no tests. Within a named tuple this would be a member.
     _named.__test__ = False  # type: ignore[union-attr]
 
@@ -140,6 +167,7 @@ Fact = (
     | FileCollected
     | SelectionDone
     | TestInherited
+    | TestsInherited
     | AttemptStarted
     | AttemptEnded
     | TestFinished
@@ -147,3 +175,10 @@ Fact = (
     | WorkerDown
     | RunEnded
 )
+
+
+def number_of_inherited(fact: Fact) -> int:
+    """Of how many tests a fact says what earlier runs know of them."""
+    if type(fact) is TestsInherited:
+        return len(fact.keys)
+    return 1 if type(fact) is TestInherited else 0

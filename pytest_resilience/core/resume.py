@@ -83,10 +83,11 @@ class Plan(NamedTuple):
 
         What is carried keeps the digest that it passed with: a later resume may be of another mind about changes.
         """
-        return [
-            _reopened(one) if one.outcome.is_good and one.key not in self.carried else one
-            for one in self.known.values()
-        ]
+        handed_on = dict(self.known)
+        for key in self.outstanding:
+            if handed_on[key].outcome.is_good:
+                handed_on[key] = _reopened(handed_on[key])
+        return list(handed_on.values())
 
     def collected(self) -> list[FileCollected]:
         """The files that the new run knows as collected whole, whether it collects them itself or not."""
@@ -107,10 +108,24 @@ def plan(
     """
     by_key = {one.key: one for one in known}
     names = tuple(name for name in named if "::" in name)
+    has_redacted = is_redacted("\n".join(by_key))
     keys: dict[Decision, list[str]] = {decision: [] for decision in Decision}
+    # Nearly all tests are like others in all that the decision is made by.
+    made: dict[tuple[Outcome, str, int, str, bool, bool], Decision] = {}
     for key, one in by_key.items():
-        digest = digest_of(key) if one.outcome.is_good else ""
-        keys[decide(one, digest, named=bool(names) and _is_named(key, names), stale=stale)].append(key)
+        outcome = one.outcome
+        alike = (
+            outcome,
+            one.digest,
+            one.deaths,
+            digest_of(key) if outcome.is_good else "",
+            has_redacted and is_redacted(key),
+            bool(names) and _is_named(key, names),
+        )
+        decision = made.get(alike)
+        if decision is None:
+            decision = made[alike] = decide(one, alike[3], named=alike[5], stale=stale)
+        keys[decision].append(key)
     return Plan(
         parent=parent,
         known=by_key,
@@ -140,20 +155,20 @@ def knowledge(run: Run, run_id: str) -> list[TestInherited]:
     died = run.ended is None and not run.interrupted
     for key in run.gone():
         left.pop(key, None)
-    for key, outcome in run.outcomes().items():
+    for key, outcome, fate, digest, attempts, seconds, is_finished in run.known():
         before = run.inherited.get(key)
-        if before is not None and run.fate(key) in ("carried", "held"):
-            continue
-        deaths = before.deaths if before is not None else 0
-        last = run.last(key)
-        attempts, seconds, is_finished = last if last is not None else (0, 0.0, False)
+        deaths = 0
+        if before is not None:
+            if fate in ("carried", "held"):
+                continue
+            deaths = before.deaths
         if is_finished:
             deaths = 0
-        elif died and last is not None:
+        elif died and attempts is not None:
             deaths += 1
-        if outcome is Outcome.CARRIED_OVER or (outcome.is_good and run.selected_total is None):
+        if outcome is Outcome.CARRIED_OVER or (run.selected_total is None and outcome.is_good):
             # Said to be carried, with nothing left that says from where; or good, with nothing left that says how
             # often the test had to run (``--dist each``): not known as good.
             outcome = Outcome.NOT_RUN
-        left[key] = TestInherited(key, outcome, run_id, attempts, seconds, run.digest(key), deaths)
+        left[key] = TestInherited(key, outcome, run_id, attempts or 0, seconds, digest, deaths)
     return list(left.values())

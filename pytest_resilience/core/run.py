@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from itertools import count
 from typing import NamedTuple, TypeVar
@@ -19,6 +19,7 @@ from pytest_resilience.core.facts import (
     SelectionDone,
     TestFinished,
     TestInherited,
+    TestsInherited,
     TestsSelected,
     WorkerDown,
 )
@@ -117,6 +118,8 @@ class Run:
             case TestInherited():
                 self._row(fact.key)
                 self.inherited[fact.key] = _graver(self.inherited.get(fact.key), fact)
+            case TestsInherited():
+                self._inherit(fact.one_by_one())
             case DecisionTaken():
                 self._decisions.add((fact.code, fact.why))
             case WorkerDown():
@@ -133,23 +136,37 @@ class Run:
         for writer, fact in facts:
             self.observe(fact, writer)
 
+    def observe_inherited(self, tests: Iterable[TestInherited]) -> None:
+        """Take what a run inherited, many tests at once."""
+        self._outcomes = self._counts = None
+        self._inherit(tests)
+
     def _row(self, key: str) -> int:
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = len(self._rows)
-            self._selections.append(None)
-            self._states.append(None)
-            self._seconds.append(0.0)
+            row = len(self._rows)
+            self._add_rows((key,))
         return row
+
+    def _add_rows(self, keys: Collection[str], selection: tuple[Fate, str] | None = None) -> None:
+        """Rows for keys that have none, and of which none is there twice."""
+        self._rows.update(zip(keys, count(len(self._rows)), strict=False))
+        self._selections += [selection] * len(keys)
+        self._states += [None] * len(keys)
+        self._seconds.frombytes(bytes(self._seconds.itemsize * len(keys)))
+
+    def _inherit(self, tests: Iterable[TestInherited]) -> None:
+        new: dict[str, TestInherited] = {}
+        for one in tests:
+            new[one.key] = _graver(new.get(one.key, self.inherited.get(one.key)), one)
+        self.inherited.update(new)
+        self._add_rows([key for key in new if key not in self._rows])
 
     def _select(self, fact: TestsSelected) -> None:
         selection, keys = (fact.fate, fact.digest), dict.fromkeys(fact.keys)
         if self._rows.keys().isdisjoint(keys):
             # As good as always, and quicker than one by one.
-            self._rows.update(zip(keys, count(len(self._rows)), strict=False))
-            self._selections += [selection] * len(keys)
-            self._states += [None] * len(keys)
-            self._seconds.frombytes(bytes(self._seconds.itemsize * len(keys)))
+            self._add_rows(keys, selection)
             self._selected += keys
             return
         for key in keys:
@@ -285,13 +302,20 @@ class Run:
             for ended in attempts.values()
         )
 
-    def last(self, key: str) -> tuple[int, float, bool] | None:
-        """What is known of a test that was started: how many attempts, how many seconds, whether it is finished."""
-        row = self._rows.get(key)
-        state = self._states[row] if row is not None else None
-        if row is None or state is None:
-            return None
-        return state.attempt, self._seconds[row], state.is_finished
+    def known(self) -> Iterator[tuple[str, Outcome, Fate | None, str, int | None, float, bool]]:
+        """Of every test, in the order of selection: its key, `outcome`, `fate` and `digest`; how many attempts were made
+        at it, None where it was not started, how many seconds they took, and whether it is finished.
+        """
+        outcomes = self.outcomes()
+        rows = list(map(self._rows.__getitem__, outcomes))
+        columns = (map(one.__getitem__, rows) for one in (self._selections, self._states, self._seconds))
+        for (key, outcome), selection, state, seconds in zip(outcomes.items(), *columns, strict=True):
+            fate, digest = selection or (None, "")
+            if state is None:
+                yield key, outcome, fate, digest, None, 0.0, False
+            else:
+                is_finished, attempt, *_ = state.rank
+                yield key, outcome, fate, digest, attempt, seconds, is_finished
 
     def in_flight(self, key: str) -> bool:
         """Whether the test was started and has no final outcome of its own."""

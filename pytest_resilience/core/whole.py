@@ -3,7 +3,7 @@
 Of a file with something left, which of its functions and classes need not be looked at.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import groupby
 
@@ -33,23 +33,21 @@ def by_file(keys: Iterable[str]) -> dict[str, list[str]]:
 
 def still_whole(
     collected: Mapping[str, Collection[str]],
-    known: Iterable[str],
+    files: Mapping[str, Sequence[str]],
     how: str,
     content_of: Callable[[str], str],
 ) -> dict[str, str]:
     """The files, with the digests of their collections, that were once collected whole exactly as they would be today.
 
-    `collected` are the digests of earlier runs by file, `known` the keys of all tests of the chain.
+    `collected` are the digests of earlier runs by file, `files` the keys of all tests of the chain.
     """
-    files = by_file(known)
     today = {file: collection_digest(how, content_of(file), files.get(file, ())) for file in collected}
     return {file: one for file, one in today.items() if one and one in collected[file]}
 
 
-def done(whole: Iterable[str], known: Iterable[str], carried: Collection[str]) -> frozenset[str]:
+def done(whole: Iterable[str], files: Mapping[str, Sequence[str]], carried: frozenset[str]) -> frozenset[str]:
     """The files among the whole ones of which every test that the chain knows is in `carried`."""
-    files = by_file(known)
-    return frozenset(file for file in whole if all(key in carried for key in files.get(file, ())))
+    return frozenset(file for file in whole if carried.issuperset(files.get(file, ())))
 
 
 def spared(carried: Iterable[str], others: Iterable[str]) -> dict[str, list[str]]:

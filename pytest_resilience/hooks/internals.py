@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -321,15 +321,24 @@ def marker_expression(expression: str) -> Callable[[pytest.Item], bool]:
 # -- the terminal --------------------------------------------------------------------------------------------------
 
 
+class _Counted:
+    """What looks like a report of a test that was not run. Small, because a resume may carry over all tests."""
+
+    when = "call"
+    sections: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, nodeid: str, outcome: str) -> None:
+        self.nodeid = nodeid
+        self.outcome = outcome
+
+
 def count(reporter: pytest.TerminalReporter, category: str, nodeids: Iterable[str]) -> None:
     """Add tests to a category of pytest's last line.
 
     Other plugins walk over all categories and expect what looks like a report. pytest prints only categories that
     were there when it last set the colour.
     """
-    entries = [
-        SimpleNamespace(nodeid=nodeid, when="call", outcome=category, sections=[]) for nodeid in nodeids
-    ]
+    entries = [_Counted(nodeid, category) for nodeid in nodeids]
     if entries:
         reporter.stats.setdefault(category, []).extend(entries)
         with suppress(AttributeError):

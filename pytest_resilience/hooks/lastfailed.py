@@ -8,18 +8,23 @@ _LAST_FAILED, _STEPWISE = "cache/lastfailed", "cache/stepwise"
 
 
 def correct(config: pytest.Config, good: Collection[str], bad: Collection[str]) -> None:
-    """Have the cache know that tests are good or bad, by their node ids; bad is what is both.
+    """Have the cache know that tests are good or bad: good by their keys, bad by their node ids; bad is what is both.
+
+    A test that has the id of another one is not looked for: what is said of the first one stands.
 
     pytest writes it at the end of a session only, so of a run that died it knows nothing.
     """
     cache = getattr(config, "cache", None)
     if cache is None:
         return
-    passed = set(good) - set(bad)
     known = cache.get(_LAST_FAILED, {})
-    failed = {nodeid: True for nodeid in known if nodeid not in passed} | dict.fromkeys(bad, True)
+    failed = {nodeid: True for nodeid in known if nodeid not in good} | dict.fromkeys(bad, True)
     if failed != known:
         cache.set(_LAST_FAILED, failed)
     stepwise = cache.get(_STEPWISE, None)
-    if isinstance(stepwise, dict) and stepwise.get("last_failed") in passed:
+    if (
+        isinstance(stepwise, dict)
+        and stepwise.get("last_failed") in good
+        and stepwise["last_failed"] not in bad
+    ):
         cache.set(_STEPWISE, {**stepwise, "last_failed": None})

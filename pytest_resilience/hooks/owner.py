@@ -21,9 +21,10 @@ from pytest_resilience.core.facts import (
     SelectionDone,
     TestFinished,
     TestInherited,
+    TestsInherited,
     TestsSelected,
 )
-from pytest_resilience.core.keys import nodeid_of
+from pytest_resilience.core.keys import file_of, nodeid_of
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.redaction import is_redacted
 from pytest_resilience.core.resume import Plan
@@ -140,7 +141,7 @@ class Owner:
         self.folder = recording.begin(
             self.config,
             self.stores,
-            [*self.plan.inherited(), *self.plan.collected()],
+            [*self._handed_on, *self.plan.collected()],
             self.warn,
             key=key,
             choice=self.choice_of_chain,
@@ -219,11 +220,10 @@ class Owner:
             from pytest_resilience.hooks.allowance import Allowance
 
             self.allowance = Allowance(self.settings, done.total)
-        for inherited in self.plan.inherited():
-            self.run.observe(inherited)
         for selected in facts:
             self.run.observe(selected)
         self.run.observe(done)
+        self.run.observe_inherited(self._handed_on)
         if self.folder is not None:
             try:
                 self.folder.write_selection(facts, done)
@@ -247,12 +247,19 @@ class Owner:
     def _of_whole_files(self, collected: Collected, keys: list[str]) -> list[FileCollected]:
         if collecting.is_narrowed(self.config):
             return []
-        files = by_file((*keys, *collected.carried, *collected.held))
+        whole = frozenset(collected.whole)
+        selected = (*keys, *collected.carried, *collected.held) if whole else ()
+        files = by_file(key for key in selected if file_of(key) in whole)
         digests = {
             file: collection_digest(self._how, self.contents.digest(file), files.get(file, ()))
             for file in collected.whole
         }
         return [FileCollected(file=file, digest=one) for file, one in digests.items() if one]
+
+    @cached_property
+    def _handed_on(self) -> list[TestInherited]:
+        """What this run takes over from those before it."""
+        return self.plan.inherited()
 
     @cached_property
     def _how(self) -> str:
@@ -360,7 +367,7 @@ class Owner:
 
         before = self.run.outcomes()
         for record in read(self.folder.path, self.folder.seal, is_condensed=True).records:
-            if not isinstance(record.fact, TestInherited | TestsSelected | SelectionDone):
+            if not isinstance(record.fact, TestInherited | TestsInherited | TestsSelected | SelectionDone):
                 self.run.observe(record.fact, record.writer)
         self.late += [key for key, outcome in self.run.outcomes().items() if before.get(key) is not outcome]
 
@@ -398,12 +405,12 @@ class Owner:
         """
         if self.parent is None or self.is_rehearsal:
             return
-        bad = [key for key, outcome in self.run.outcomes().items() if outcome.is_bad]
+        bad = self.run.having(*(one for one in Outcome if one.is_bad))
         bad += [key for key in self.left_open() if self.plan.known[key].outcome.is_bad]
         good = () if self.wanted else self.plan.carried
         from pytest_resilience.hooks import lastfailed
 
-        lastfailed.correct(self.config, [*map(nodeid_of, good)], [*map(nodeid_of, bad)])
+        lastfailed.correct(self.config, good, [*map(nodeid_of, bad)])
 
     def close(self, status: int) -> None:
         """Write the end of the run. Never raises for trouble of the ledger."""

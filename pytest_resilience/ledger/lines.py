@@ -25,6 +25,7 @@ from pytest_resilience.core.facts import (
     SelectionDone,
     TestFinished,
     TestInherited,
+    TestsInherited,
     TestsSelected,
     WorkerDown,
 )
@@ -40,7 +41,9 @@ from pytest_resilience.ledger.members import (
     a_word,
     an_outcome,
     checked_key,
+    checked_number,
 )
+from pytest_resilience.ledger.portions import split_tests
 from pytest_resilience.ledger.seal import CODE_CHARS, Seal
 from pytest_resilience.ledger.sizes import (
     MAX_LINE,
@@ -51,10 +54,18 @@ from pytest_resilience.ledger.sizes import (
     quoted_word,
 )
 
-__all__ = ["FORMAT", "BadLine", "Record", "UnknownKind", "decode", "encode", "encode_all", "split_tests"]
+__all__ = [
+    "FORMAT",
+    "BadLine",
+    "Record",
+    "UnknownKind",
+    "decode",
+    "encode",
+    "encode_all",
+    "split_tests",
+]
 
 FORMAT = (1, 0)
-KEYS_IN_LINE = 500
 _TAIL = len(b',"c":"00000000"}')
 _SIGNED = b',"h":"%b"'
 _SIGNATURE = len(_SIGNED % bytes(CODE_CHARS))
@@ -167,6 +178,12 @@ def _members(fact: Fact) -> tuple[str, str]:
             return "tst", (
                 f',"fate":"{fact.fate}","dg":{quoted_word(fact.digest)},"ids":{quoted_keys(fact.keys)}'
             )
+        case TestsInherited():
+            return "alk", (
+                f',"o":"{fact.outcome.value}","run":{_word(fact.run)},"n":{_count(fact.attempts)}'
+                f',"dg":{_word(fact.digest)},"de":{_count(fact.deaths)}'
+                f',"ids":{quoted_keys(fact.keys)},"d":[{",".join(map(_seconds, fact.seconds))}]'
+            )
         case FileCollected():
             return "col", f',"id":{quoted_key(fact.file)},"dg":{quoted_word(fact.digest)}'
         case SelectionDone():
@@ -190,23 +207,6 @@ def _members(fact: Fact) -> tuple[str, str]:
             return "end", f',"exit":{_signed(fact.exit_status)},"counts":{{{counts}}}'
         case _:
             raise TypeError(f"not a fact of the ledger: {type(fact).__name__}")
-
-
-def split_tests(fact: TestsSelected) -> Iterator[TestsSelected]:
-    """The same tests, in the same order, in portions of which each fits into a line."""
-    for first in range(0, len(fact.keys), KEYS_IN_LINE):
-        for some in _fitting(fact.keys[first : first + KEYS_IN_LINE]):
-            yield TestsSelected(keys=some, fate=fact.fate, digest=fact.digest)
-
-
-def _fitting(keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    # Most often all fit; else their halves may, and a single key always does.
-    if len(keys) == 1 or len(quoted_keys(keys)) <= MAX_LINE - 1024:
-        yield keys
-        return
-    middle = len(keys) // 2
-    yield from _fitting(keys[:middle])
-    yield from _fitting(keys[middle:])
 
 
 def encode_all(facts: Iterable[Fact], *, writer: str, at: float, seal: Seal | None = None) -> Iterator[bytes]:
@@ -319,6 +319,21 @@ def _test_inherited(members: Members) -> Fact:
     )
 
 
+def _tests_inherited(members: Members) -> Fact:
+    ids, seconds = members["ids"], members["d"]
+    if type(ids) is not list or type(seconds) is not list or len(ids) != len(seconds):
+        raise BadLine("not a list of tests")
+    return TestsInherited(
+        keys=tuple(map(checked_key, ids)),
+        outcome=an_outcome(members),
+        run=intern(a_word(members, "run")),
+        attempts=a_count(members, "n"),
+        seconds=tuple(map(checked_number, seconds)),
+        digest=intern(a_word(members, "dg")),
+        deaths=a_count(members, "de"),
+    )
+
+
 def _attempt_started(members: Members) -> Fact:
     return AttemptStarted(key=a_key(members, "id"), attempt=a_count(members, "n"))
 
@@ -372,6 +387,7 @@ _MAKERS: dict[str, Callable[[Members], Fact]] = {
     "col": _file_collected,
     "sel": _selection_done,
     "inh": _test_inherited,
+    "alk": _tests_inherited,
     "st": _attempt_started,
     "att": _attempt_ended,
     "fin": _test_finished,

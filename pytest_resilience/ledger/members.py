@@ -55,12 +55,16 @@ def a_count(members: Members, name: str, default: int | None = None) -> int:
 
 def a_number(members: Members, name: str, default: float | None = None) -> float:
     """Any finite number."""
-    value = members[name] if default is None else members.get(name, default)
+    return checked_number(members[name] if default is None else members.get(name, default))
+
+
+def checked_number(value: object) -> float:
+    """`value`, if it is a finite number."""
     if type(value) is float and math.isfinite(value):
         return value
     if type(value) is int and -LARGEST < value < LARGEST:
         return float(value)
-    raise BadLine(f"not a number: {name}")
+    raise BadLine("not a number")
 
 
 def an_outcome(members: Members) -> Outcome:

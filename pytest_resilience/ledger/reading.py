@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_resilience.core.facts import Fact, SegmentOpened, TestInherited
+from pytest_resilience.core.facts import Fact, SegmentOpened, number_of_inherited
 from pytest_resilience.ledger import frequent
 from pytest_resilience.ledger.disk import DISK, opened_folder
 from pytest_resilience.ledger.lines import FORMAT, BadLine, Record, UnknownKind, decode
@@ -90,7 +90,7 @@ class Reading:
                         if type(fact) is SegmentOpened and fact.format[0] != FORMAT[0]:
                             self._add(Damage(name, offset, f"format {fact.format[0]} is not known here"))
                             return
-                        count += type(fact) is TestInherited
+                        count += number_of_inherited(fact)
                         yield record
         except OSError as error:
             self._add(Damage(name, offset, error.strerror or "cannot be read"))

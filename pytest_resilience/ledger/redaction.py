@@ -11,6 +11,7 @@ from pytest_resilience.core.facts import (
     FileCollected,
     TestFinished,
     TestInherited,
+    TestsInherited,
     TestsSelected,
     WorkerDown,
 )
@@ -69,7 +70,14 @@ def _with_key(fact: TestInherited, key: str) -> TestInherited:
 
 def all_redacted(facts: Iterable[Fact], redactor: Redactor) -> Iterator[Fact]:
     """The facts without secrets."""
-    return (redacted(fact, redactor) for fact in facts)
+    for fact in facts:
+        if type(fact) is TestInherited and redactor.is_clean(fact.key):
+            # Of these there are as many as there are tests.
+            yield fact
+        elif type(fact) is TestsInherited:
+            yield from all_redacted(fact.one_by_one(), redactor)
+        else:
+            yield redacted(fact, redactor)
 
 
 def _message(text: str, redactor: Redactor) -> str:

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_resilience.core.facts import Fact, FileCollected, SelectionDone, TestInherited, TestsSelected
+from pytest_resilience.core.facts import (
+    Fact,
+    FileCollected,
+    SelectionDone,
+    TestInherited,
+    TestsSelected,
+    number_of_inherited,
+)
 from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import (
@@ -24,6 +31,7 @@ from pytest_resilience.ledger.disk import (
 from pytest_resilience.ledger.final import Final, read_final, write_final
 from pytest_resilience.ledger.lines import FORMAT, encode_all
 from pytest_resilience.ledger.locks import Lock, is_held
+from pytest_resilience.ledger.portions import together
 from pytest_resilience.ledger.redaction import all_redacted, redacted_info
 from pytest_resilience.ledger.runinfo import CARRY, RUN, RUN_ID, TESTS, BadRun, RunInfo, new_run_id, run_key
 from pytest_resilience.ledger.seal import Seal
@@ -206,8 +214,8 @@ class Store:
         if not RUN_ID.fullmatch(info.id):
             raise OSError(errno.EINVAL, "not the id of a run", info.id)
         self._prepare()
-        facts = list(all_redacted(inherited, self._redactor))
-        info = info._replace(inherited=sum(isinstance(fact, TestInherited) for fact in facts))
+        facts = together(all_redacted(inherited, self._redactor))
+        info = info._replace(inherited=sum(map(number_of_inherited, facts)))
         info = redacted_info(info, self._redactor)
         seal = _seal(info, self._secret)
         new, path = self.folder_of_runs / f".new-{info.id}", self.folder_of_runs / info.id

@@ -20,6 +20,7 @@ from pytest_resilience.core.facts import (
     SelectionDone,
     TestFinished,
     TestInherited,
+    TestsInherited,
     TestsSelected,
     WorkerDown,
 )
@@ -66,6 +67,20 @@ def down(worker: str = "gw0", key: str = "t") -> WorkerDown:
     return WorkerDown(worker=worker, why="died of SIGKILL", key=key)
 
 
+def test_many_tests_at_once_are_inherited_as_one_by_one() -> None:
+    """Unit of `observe_inherited` and of the fact about many: the same as one fact after another."""
+    alike = TestsInherited(("a", "b", "a"), Outcome.PASSED, "r", 1, (0.5, 1.0, 2.0), "x", 0)
+    others = [TestInherited("b", Outcome.FAILED, "r"), TestInherited("c", Outcome.PASSED, "r")]
+    runs = [Run(), Run(), Run()]
+    for one in [*alike.one_by_one(), *others]:
+        runs[0].observe(one)
+    runs[1].observe_inherited([*others, *alike.one_by_one()])
+    for one in others:
+        runs[2].observe(one)
+    runs[2].observe(alike)
+    assert meaning(runs[0]) == meaning(runs[1]) == meaning(runs[2])
+
+
 # -- any facts at all -------------------------------------------------------------------------------------------------
 
 # Few values, so that facts often speak of the same thing and contradict each other.
@@ -89,6 +104,16 @@ FACTS: st.SearchStrategy[Fact] = st.one_of(
         run=st.just("r"),
         attempts=ATTEMPTS,
         seconds=SECONDS,
+        digest=st.sampled_from(["", "x"]),
+        deaths=st.integers(0, 2),
+    ),
+    st.builds(
+        TestsInherited,
+        keys=st.lists(KEYS, min_size=2, max_size=2).map(tuple),
+        outcome=OUTCOMES,
+        run=st.just("r"),
+        attempts=ATTEMPTS,
+        seconds=st.tuples(SECONDS, SECONDS),
         digest=st.sampled_from(["", "x"]),
         deaths=st.integers(0, 2),
     ),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_resilience.core.keys import parents_of
-from pytest_resilience.core.whole import collection_digest, done, spared, still_whole
+from pytest_resilience.core.whole import by_file, collection_digest, done, spared, still_whole
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=6)
 SOME = st.text(min_size=1, max_size=6)
@@ -53,20 +53,20 @@ def test_a_file_is_whole_as_long_as_exactly_its_tests_are_known(
 
     files = ["a.py", "b.py", "sub/a.py"]
     collected = {file: {collection_digest(how, f"content of {file}", of(then, file))} for file in files}
-    whole = still_whole(collected, now, how, lambda file: f"content of {file}")
+    whole = still_whole(collected, by_file(now), how, lambda file: f"content of {file}")
     assert set(whole) == {file for file in files if of(then, file) == of(now, file)}
     assert all(whole[file] in collected[file] for file in whole)
-    assert not still_whole(collected, now, f"{how}x", lambda file: f"content of {file}")
-    assert not still_whole(collected, now, how, lambda file: "other")
-    assert not still_whole(collected, now, how, lambda file: "")
-    assert not still_whole({file: {""} for file in files}, now, "", lambda file: "content")
+    assert not still_whole(collected, by_file(now), f"{how}x", lambda file: f"content of {file}")
+    assert not still_whole(collected, by_file(now), how, lambda file: "other")
+    assert not still_whole(collected, by_file(now), how, lambda file: "")
+    assert not still_whole({file: {""} for file in files}, by_file(now), "", lambda file: "content")
 
 
 @given(TESTS, TESTS, st.sets(FILES))
 def test_a_file_is_done_when_it_is_whole_and_all_of_it_is_carried(
     known: set[str], carried: set[str], whole: set[str]
 ) -> None:
-    found = done(whole, known, carried)
+    found = done(whole, by_file(known), frozenset(carried))
     assert found <= whole
     for file in whole:
         assert (file in found) == all(key in carried for key in known if key.startswith(f"{file}::"))

@@ -21,8 +21,10 @@ from pytest_resilience.core.facts import (
     SelectionDone,
     TestFinished,
     TestInherited,
+    TestsInherited,
     TestsSelected,
     WorkerDown,
+    number_of_inherited,
 )
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.ledger.lines import (
@@ -32,8 +34,8 @@ from pytest_resilience.ledger.lines import (
     decode,
     encode,
     encode_all,
-    split_tests,
 )
+from pytest_resilience.ledger.portions import split_tests, together
 from pytest_resilience.ledger.sizes import KEY_CHARS, MAX_LINE, stored_key
 
 ANY_CHARACTER = st.characters(codec=None, exclude_categories=())
@@ -73,6 +75,15 @@ FACTS: st.SearchStrategy[Fact] = st.one_of(
         run=WORDS,
         attempts=COUNTS,
         seconds=SECONDS,
+        digest=WORDS,
+        deaths=COUNTS,
+    ),
+    st.builds(
+        lambda times, **members: TestsInherited(keys=tuple(times), seconds=tuple(times.values()), **members),
+        st.dictionaries(STORED, SECONDS, max_size=5),
+        outcome=OUTCOMES,
+        run=WORDS,
+        attempts=COUNTS,
         digest=WORDS,
         deaths=COUNTS,
     ),
@@ -222,6 +233,42 @@ def test_any_number_of_tests_becomes_lines_that_fit(texts: list[tuple[str, int]]
     pieces = [record.fact for record in records if isinstance(record.fact, TestsSelected)]
     assert all(0 < len(piece.keys) <= 500 and (piece.fate, piece.digest) == ("held", "d") for piece in pieces)
     assert [key for piece in pieces for key in piece.keys] == [stored_key(key) for key in whole.keys]
+
+
+ALIKE = st.builds(
+    TestInherited,
+    key=REPEATED.map(lambda text: text[0] * text[1]),
+    outcome=st.sampled_from([Outcome.PASSED, Outcome.FAILED]),
+    run=st.sampled_from(["r", "s"]),
+    attempts=st.just(1),
+    seconds=SECONDS,
+    deaths=st.just(0),
+    digest=st.sampled_from(["", "d"]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ALIKE, max_size=10), st.integers(1, 60))
+def test_what_was_inherited_is_told_of_many_tests_at_once_and_of_all(
+    some: list[TestInherited], times: int
+) -> None:
+    tests = [one._replace(key=f"{number} {one.key}") for number in range(times) for one in some]
+    lines = list(encode_all(together(tests), writer="carry", at=0.0))
+    assert all(len(line) <= MAX_LINE for line in lines)
+    facts = [decode(line).fact for line in lines]
+    assert sum(map(number_of_inherited, facts)) == len(tests)
+    found = [
+        one for fact in facts for one in (fact.one_by_one() if isinstance(fact, TestsInherited) else [fact])
+    ]
+    expected = [one._replace(key=stored_key(one.key)) for one in tests]
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+
+
+def test_tests_that_are_alike_are_in_lines_of_200() -> None:
+    tests = [TestInherited(f"t{number:04d}", Outcome.PASSED, "r", 1, number / 7) for number in range(401)]
+    facts = together([*tests, SelectionDone(total=1), tests[0]._replace(digest="d")])
+    assert [number_of_inherited(fact) for fact in facts] == [200, 200, 1, 1, 0]
+    assert [type(fact) for fact in facts[2:]] == [TestInherited, TestInherited, SelectionDone]
 
 
 def test_tests_are_split_at_500() -> None:
