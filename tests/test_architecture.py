@@ -32,7 +32,7 @@ RINGS: tuple[dict[str, str], ...] = (
         "hooks": "__init__ activity allowance arrivals attempt attempts board children choice collecting conditions "
         "crashes deferred ends explain guard guarded handover inquiry internals interruption interrupts journal last_words "
         "lastfailed lifeline limits listeners markers owner poisoned policies processes recording redaction "
-        "redistribution repeated rerunfailures rescheduling resuming rivals selection serial session "
+        "redistribution registered repeated rerunfailures rescheduling resuming rivals selection serial session "
         "shards signals spared stacks statuses subtests supervision terminal timeouts verdicts visible waiting "
         "watchdog worker workers xdist_ends xdist_internals xdist_repairs",
         "cli": "",

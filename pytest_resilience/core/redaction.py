@@ -17,8 +17,18 @@ _SECRET_NAME = (
     r"token|secret|password|passwd|passphrase|credential|authorization|_(?:pass|pwd)$"
     r"|(?:api|auth|private|access|account|signing|encryption|master|ssh|gpg|hmac|ledger)_?key"
 )
-# What there is in every such name.
-_IN_SECRET_NAMES = ("token", "secret", "pass", "pwd", "credential", "authorization", "key")
+# What there is in every such name. PWD, which is in every environment, has none of it.
+_IN_SECRET_NAMES = (
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "_pass",
+    "_pwd",
+    "credential",
+    "authorization",
+    "key",
+)
 # What such a name speaks of where it ends like this: not the secret, but where it is, or until when it holds.
 _ABOUT_A_SECRET = (
     "_(?:file|path|dir|directory|sock|socket|name|user|username|type|ttl|at|in|url|uri|host|port"

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.board import View
+from pytest_resilience.hooks.registered import Registered
 
 # The event with which a worker tells where its board is.
 BOARD = "resilience-board"
@@ -48,7 +49,7 @@ _BY_EVENT: dict[str, What] = {
 }
 
 
-class Activity:
+class Activity(Registered):
     """Knows what the workers of a session do. Can be asked from any thread."""
 
     def __init__(self) -> None:

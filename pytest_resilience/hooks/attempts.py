@@ -17,6 +17,7 @@ from pytest_resilience.hooks.attempt import Attempt, Course
 from pytest_resilience.hooks.deferred import Deferral, Deferred, Relay
 from pytest_resilience.hooks.journal import Journal
 from pytest_resilience.hooks.listeners import Listeners
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.subtests import Subtests
 from pytest_resilience.hooks.timeouts import TimeLimits
 from pytest_resilience.hooks.verdicts import attach, read
@@ -31,7 +32,7 @@ _chance = random.Random().random
 _SLICE = 0.1
 
 
-class Attempts:
+class Attempts(Registered):
     """The protocol of one test. `policy_of` gives the retry policy of an item, `key_of` its key.
 
     `relay` knows who else may make an attempt that comes later. With `retries_off` nobody may want another attempt.

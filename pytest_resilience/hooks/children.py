@@ -5,9 +5,10 @@ from collections.abc import Generator
 import pytest
 
 from pytest_resilience.hooks.internals import was_asked
+from pytest_resilience.hooks.registered import Registered
 
 
-class Children:
+class Children(Registered):
     """The node ids of the collectors that were asked, and of all that they have."""
 
     def __init__(self) -> None:

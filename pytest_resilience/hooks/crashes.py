@@ -22,6 +22,7 @@ from pytest_resilience.hooks.arrivals import Arrivals
 from pytest_resilience.hooks.attempt import Course
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.redistribution import Redistribution
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.stacks import stacks_of
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest
@@ -36,7 +37,7 @@ _clock = time.monotonic
 _FATAL = frozenset({signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL})
 
 
-class Crashes:
+class Crashes(Registered):
     """Settles each death with the one test that was in flight, if one was.
 
     To xdist that is the oldest test in the queue of the worker. It may be through already, or not have begun yet: then

@@ -7,6 +7,7 @@ import pytest
 
 from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks.attempt import Attempt, Course
+from pytest_resilience.hooks.registered import Registered
 
 
 class Deferral:
@@ -73,7 +74,7 @@ class Alone:
         """Nobody has to know."""
 
 
-class Deferred:
+class Deferred(Registered):
     """The tests that wait in this process: in the order in which they failed, those that are to be isolated last.
 
     `give_up` is told of each that still waits when the session ends early: what it showed so far is final.

@@ -14,6 +14,7 @@ from pytest_resilience.hooks import xdist_ends, xdist_internals
 from pytest_resilience.hooks.interrupts import Grace
 from pytest_resilience.hooks.last_words import FAREWELL, LAST_WORDS
 from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.session import stop_reason, stop_workers
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.watchdog import Watchdog
@@ -24,7 +25,7 @@ class BrokenWorker(Exception):
     """An internal error in the session of a worker; the text is all that is left of it."""
 
 
-class Ends:
+class Ends(Registered):
     """Hears the last words of workers, and notes which said none.
 
     `collected(node, ids)` takes a collection that xdist has no more use for.

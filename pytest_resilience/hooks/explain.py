@@ -7,6 +7,7 @@ import pytest
 from pytest_resilience.core.layers import Places, Sourced
 from pytest_resilience.core.vocabularies import RerunFilter
 from pytest_resilience.hooks.policies import Policies
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.reports.summary import printable
 from pytest_resilience.settings.options import OF_TEST, OPTIONS
 from pytest_resilience.settings.resolved import DEFAULT, Settings
@@ -25,7 +26,7 @@ _WIDEST = 32
 Row = tuple[str, str, str]
 
 
-class Explain:
+class Explain(Registered):
     """A session that tells of the policies of all that it collected. What cannot be understood ends it."""
 
     def __init__(self, settings: Settings, policies: Policies) -> None:

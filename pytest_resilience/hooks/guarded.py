@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ STAGES = {"hang.collect": "collecting", "hang.end": "ending"}
 _getpid, _fork = os.getpid, os.fork
 
 
-class Guarded:
+class Guarded(Registered):
     """A session that shows a guard what it does. Where the system has no means for that, there is none."""
 
     def __init__(self, owner: Owner, terminal: Terminal) -> None:

@@ -12,6 +12,7 @@ from pytest_resilience.core.retry import RetryPolicy, Strategy
 from pytest_resilience.hooks import xdist_internals
 from pytest_resilience.hooks.attempt import Course
 from pytest_resilience.hooks.deferred import Deferral
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.verdicts import ended_to
 
 # Tests replace it; we want the real one.
@@ -35,7 +36,7 @@ class _Handed:
     course: dict[str, Any]
 
 
-class Handover:
+class Handover(Registered):
     """The relay of a worker. `mode` is what ``--dist`` says.
 
     The other modes than those in `GIVES_AGAIN` keep tests together, and together they stay: such a test is run here.

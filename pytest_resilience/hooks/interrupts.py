@@ -11,6 +11,7 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import DecisionTaken
 from pytest_resilience.hooks import xdist_ends, xdist_internals
 from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.session import stop_workers
 from pytest_resilience.hooks.terminal import Terminal
 
@@ -49,7 +50,7 @@ class Grace:
             xdist_ends.kill(node)
 
 
-class Interrupts:
+class Interrupts(Registered):
     """The answer of a controller to signals: while its loop runs, that goes on until all workers have ended.
 
     So what they finish in that time is reported and counted as ever.

@@ -8,6 +8,7 @@ from traceback import format_exception_only
 import pytest
 
 from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks.registered import Registered
 
 LAST_WORDS = "resilience_last_words"
 FAREWELL = "resilience_farewell"
@@ -20,7 +21,7 @@ def why_interrupted(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     return f"{excinfo.typename}: {text}" if text else excinfo.typename
 
 
-class LastWords:
+class LastWords(Registered):
     """Tells the controller of `pytest.exit`, KeyboardInterrupt and internal errors.
 
     xdist takes exit status 2 of a worker for a crash, reports the test in flight as crashed, and starts another worker;
@@ -100,7 +101,7 @@ class LastWords:
             raise
 
 
-class Outermost:
+class Outermost(Registered):
     """Tells what the hooks at the end of a worker's session raise. Apart, because one class has each hook once."""
 
     def __init__(self, words: LastWords) -> None:

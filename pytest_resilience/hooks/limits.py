@@ -6,6 +6,7 @@ import pytest
 
 from pytest_resilience.hooks.markers import closest
 from pytest_resilience.hooks.policies import speaks_of
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.settings.options import checked
 from pytest_resilience.settings.resolved import Settings
 from pytest_resilience.settings.values import SettingsError, invalid, shown
@@ -26,7 +27,7 @@ def limit_of_stage(settings: Settings, key: str) -> float:
     return limit
 
 
-class Limits:
+class Limits(Registered):
     """Tells, by node id, which tests have another limit than is usual. `refuse` is told of what cannot be understood."""
 
     def __init__(

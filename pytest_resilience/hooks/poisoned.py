@@ -14,6 +14,7 @@ from pytest_resilience.hooks import verdicts, xdist_ends, xdist_internals
 from pytest_resilience.hooks.last_words import RETIRE
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.redistribution import Redistribution
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest
@@ -67,7 +68,7 @@ class _Ended:
     passed: int = 0
 
 
-class Poisoned:
+class Poisoned(Registered):
     """Watches the workers in modes in which xdist can give a test to another worker a second time.
 
     To pytest and its plugins a failure that was reported stays one: they hear nothing of the attempt that follows. It is

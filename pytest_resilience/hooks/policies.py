@@ -16,6 +16,7 @@ from pytest_resilience.core.vocabularies import ArgumentError, Arguments, transl
 from pytest_resilience.hooks import internals, rerunfailures
 from pytest_resilience.hooks.conditions import condition_for
 from pytest_resilience.hooks.markers import closest
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.settings.options import OF_TEST, checked, checked_with
 from pytest_resilience.settings.resolved import DEFAULT, Settings
 from pytest_resilience.settings.tables import Part
@@ -28,7 +29,7 @@ MARKER = (
 _KEYS = {option.field: option.key for option in OF_TEST}
 
 
-class Policies:
+class Policies(Registered):
     """The retry policy of each item. `refuse` is told of what cannot be understood."""
 
     def __init__(self, config: pytest.Config, settings: Settings, refuse: Callable[[str], None]) -> None:

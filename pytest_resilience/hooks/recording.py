@@ -2,7 +2,6 @@
 
 import os
 import platform
-import secrets
 import sys
 from collections.abc import Callable, Iterable
 
@@ -73,7 +72,7 @@ def begin(
     """The folder of a new run, which begins with what is handed on to it; None, and a warning, where there can be none."""
     try:
         info = RunInfo(
-            id=run_id_after(stores.newest_id(), started, secrets.token_bytes(8)),
+            id=run_id_after(stores.newest_id(), started, os.urandom(8)),
             key=key,
             rootdir=str(config.rootpath),
             invocation_dir=str(config.invocation_params.dir),
@@ -84,7 +83,7 @@ def begin(
             parent=parent,
             started=started,
             **Process.here()._asdict(),
-            nonce=secrets.token_hex(32),
+            nonce=os.urandom(32).hex(),
             run_key=run_key,
             versions={
                 "pytest-resilience": __version__,

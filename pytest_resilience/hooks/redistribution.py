@@ -12,6 +12,7 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.hooks import statuses, verdicts, xdist_internals, xdist_repairs
 from pytest_resilience.hooks.handover import BEGINS, HANDED, WAITS
 from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.rescheduling import Rescheduling
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest, WaitingTests
@@ -21,7 +22,7 @@ from pytest_resilience.hooks.workers import Workers
 _clock = time.monotonic
 
 
-class Redistribution:
+class Redistribution(Registered):
     """Hears which tests wait, and sees to it that each is run again, or else reported as it was.
 
     xdist's scheduler is wrapped when the first test waits: a session in which none does knows nothing of this.

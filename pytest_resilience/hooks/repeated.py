@@ -11,6 +11,7 @@ from itertools import chain
 import pytest
 
 from pytest_resilience.hooks import internals
+from pytest_resilience.hooks.registered import Registered
 
 _MARKUP = {"passed": {"green": True}, "skipped": {"yellow": True}, "failed": {"red": True}}
 
@@ -44,7 +45,7 @@ def is_marked(report: pytest.TestReport) -> bool:
     return "resilience_repeated" in report.__dict__
 
 
-class Repeated:
+class Repeated(Registered):
     """What a session does with such reports. `shows_tracebacks` asks for those of attempts that were retried."""
 
     def __init__(self, config: pytest.Config, *, shows_tracebacks: bool) -> None:

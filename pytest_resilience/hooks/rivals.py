@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from pytest_resilience.core.codes import Code
+from pytest_resilience.hooks.registered import Registered
 
 
 class Rival(NamedTuple):
@@ -94,7 +95,7 @@ def refuse_active(rivals: list[Rival], config: pytest.Config) -> None:
             raise pytest.UsageError(rival.refusal(why))
 
 
-class Rivals:
+class Rivals(Registered):
     """Looks for tests on which a rival would act without being switched on. `refuse` is told of the first."""
 
     def __init__(self, rivals: list[Rival], refuse: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from pytest_resilience.core.redaction import Redactor, is_redacted
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.whole import by_file, spared
 from pytest_resilience.hooks.children import Children
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.ledger.sizes import stored_keys
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Collected(NamedTuple):
         return [self.odd.get(position, nodeid) for position, nodeid in enumerate(nodeids)]
 
 
-class Selection:
+class Selection(Registered):
     """Knows the key of each item, and takes out of the collection what the plan does not want to run."""
 
     def __init__(

@@ -7,10 +7,11 @@ import pytest
 from pytest_resilience.core.codes import Code, told
 from pytest_resilience.core.facts import DecisionTaken
 from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.terminal import Terminal
 
 
-class Session:
+class Session(Registered):
     """Opens the run at the start of a session, notes why it stops, and closes the run at its end."""
 
     def __init__(self, owner: Owner, terminal: Terminal) -> None:

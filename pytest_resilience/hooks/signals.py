@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_resilience.hooks.registered import Registered
+
 if TYPE_CHECKING:
     from pytest_resilience.hooks.last_words import LastWords
 
@@ -37,7 +39,7 @@ class Answer(Protocol):
         """Another one came before the session was over. May raise; when it returns, the signal does what it always does."""
 
 
-class Signals:
+class Signals(Registered):
     """Handles signals while a session runs, except those that somebody else handles, or ignores as nohup does.
 
     A second SIGTERM kills, a second SIGINT raises KeyboardInterrupt; a second SIGHUP does nothing, because a terminal that
@@ -79,7 +81,7 @@ class Signals:
             signal.raise_signal(which)
 
 
-class InThisProcess:
+class InThisProcess(Registered):
     """The answer of a session without workers: the test in flight has some seconds to end, then it is interrupted."""
 
     def __init__(self, seconds: float) -> None:
@@ -116,7 +118,7 @@ class InThisProcess:
             signal.pthread_kill(threading.main_thread().ident, number)  # type: ignore[arg-type]
 
 
-class OnWorker:
+class OnWorker(Registered):
     """The answer of a worker: the test in flight finishes, as long as the controller lets it."""
 
     def __init__(self, last_words: "LastWords") -> None:

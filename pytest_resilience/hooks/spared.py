@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from pytest_resilience.hooks.registered import Registered
+
 # Of whom it is known that what a name makes bears that name. With any other plugin all items are made.
 _KNOWN = ("_pytest", "pytest_asyncio", "anyio", __name__.partition(".")[0])
 
 
-class Spared:
+class Spared(Registered):
     """Keeps pytest from making what is not going to run. `taken` are the keys of the tests that were not made."""
 
     def __init__(self, rootdir: Path, files: Mapping[str, Mapping[str, list[str]]]) -> None:

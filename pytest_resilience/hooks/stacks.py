@@ -12,6 +12,7 @@ import pytest
 
 from pytest_resilience.hooks import internals
 from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import DISK
 from pytest_resilience.ledger.forks import let_go_in_children
@@ -100,7 +101,7 @@ class Stacks:
         return (found.st_dev, found.st_ino) == self._identity
 
 
-class OfSession:
+class OfSession(Registered):
     """Keeps the file of a session without workers.
 
     What it dies of goes to the standard error, where a person looks; with a guard, who shows it there, to the file.

@@ -4,6 +4,7 @@ import pytest
 
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.hooks import verdicts
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.subtests import is_held
 
@@ -16,7 +17,7 @@ def need(config: pytest.Config) -> None:
         config.pluginmanager.register(Statuses(), _NAME)
 
 
-class Statuses:
+class Statuses(Registered):
     """The statuses of reports that carry something of ours."""
 
     @pytest.hookimpl(tryfirst=True)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from pytest_resilience.hooks.registered import Registered
+
 _HELD: Any = "deferred"
 
 
@@ -18,7 +20,7 @@ def is_held(report: pytest.TestReport) -> bool:
     return bool(report.outcome == _HELD)
 
 
-class Subtests:
+class Subtests(Registered):
     """Watches the subtests of one attempt after another, and holds their reports back where another may follow.
 
     Nothing else tells of a failed subtest of a unittest: to pytest the test that contains it has passed. Listeners

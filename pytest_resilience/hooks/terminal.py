@@ -15,6 +15,7 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks import internals, rerunfailures, shards
 from pytest_resilience.hooks.owner import FLAKY_STATUS, Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.reports.summary import Facts, Line, Style, cut, first_line, printable, summary
 from pytest_resilience.settings.options import OPTIONS
 
@@ -24,7 +25,7 @@ _now = time.time
 _RUN_KEY = ("--run-key", "--resilience-run-key")
 
 
-class Terminal:
+class Terminal(Registered):
     """Everything that is printed. Without a terminal reporter (``-p no:terminal``) nothing is."""
 
     def __init__(self, config: pytest.Config, owner: Owner) -> None:

@@ -20,6 +20,7 @@ from pytest_resilience.hooks.activity import Activity, Doing
 from pytest_resilience.hooks.limits import LIMITS, limit_of_stage
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.processes import Found, Owned, listed
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.stacks import SIGNAL, stacks_of
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.ledger import machine
@@ -87,7 +88,7 @@ def how_slow(doing: Doing, seconds: float, limit: float, worker: str = "") -> st
     return f"{seconds:.0f} s{where}{attempt}{place}{of_limit}"
 
 
-class Watchdog:
+class Watchdog(Registered):
     """Looks at the workers in a thread of its own, whatever the controller is busy with.
 
     `hang_of` tells of a worker that was ended here. A worker that died is followed by what it left running.

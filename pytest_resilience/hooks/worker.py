@@ -19,6 +19,7 @@ from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.limits import LIMITS
 from pytest_resilience.hooks.redaction import redactor_for
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.selection import Collected
 from pytest_resilience.hooks.stacks import Stacks
 from pytest_resilience.hooks.verdicts import ended_to
@@ -31,7 +32,7 @@ from pytest_resilience.ledger.segments import Segment
 _getppid = os.getppid
 
 
-class Worker:
+class Worker(Registered):
     """What a worker writes and says. `orders` are the controller's plain values, see `Workers.orders`."""
 
     def __init__(self, config: pytest.Config, orders: dict[str, Any]) -> None:

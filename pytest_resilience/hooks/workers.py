@@ -19,6 +19,7 @@ from pytest_resilience.core.facts import (
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.hooks import verdicts, xdist_internals
 from pytest_resilience.hooks.owner import Owner
+from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.selection import Collected, Orders
 from pytest_resilience.hooks.session import stop_workers
 from pytest_resilience.hooks.subtests import is_subtest
@@ -27,7 +28,7 @@ from pytest_resilience.ledger.machine import Process
 from pytest_resilience.ledger.reading import facts_of
 
 
-class Workers:
+class Workers(Registered):
     """Translates between the owner of a run and its workers."""
 
     def __init__(self, owner: Owner, terminal: Terminal) -> None:

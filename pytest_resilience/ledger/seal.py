@@ -7,7 +7,6 @@ import os
 from binascii import b2a_base64
 from collections.abc import Mapping
 from hashlib import blake2b
-from hmac import compare_digest
 
 VARIABLE = "RESILIENCE_LEDGER_KEY"
 LEAST_BYTES = 16
@@ -53,4 +52,7 @@ class Seal:
 
     def holds(self, body: bytes, code: str) -> bool:
         """Whether `code` is the one that `sign` made of `body`."""
+        # Most sessions have no key, and the module makes tables when it is imported.
+        from hmac import compare_digest
+
         return compare_digest(self.sign(body).encode("ascii"), code.encode("utf-8", "surrogatepass"))
