@@ -29,8 +29,6 @@ from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.redaction import is_redacted
 from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.run import Run
-from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError, Threshold
-from pytest_resilience.core.tolerance import Tolerance
 from pytest_resilience.core.whole import by_file, collection_digest
 from pytest_resilience.hooks import choice as choices
 from pytest_resilience.hooks import collecting, recording
@@ -44,6 +42,7 @@ from pytest_resilience.ledger.segments import Segment
 from pytest_resilience.settings.resolved import Settings
 
 if TYPE_CHECKING:
+    from pytest_resilience.core.thresholds import Threshold
     from pytest_resilience.history import Past
     from pytest_resilience.hooks.allowance import Allowance
 
@@ -88,10 +87,8 @@ class Owner:
         self.is_marred = False
         self._has_reproached = False
         self.allowance: Allowance | None = None
-        self._tolerance = Tolerance(is_none=settings["retry.fail-on-flaky"], most=settings["retry.max-flaky"])
         limits = settings["stop.after"], settings["stop.same-error"]
-        self._thresholds: list[Threshold] = [ConsecutiveFailures(limits[0])] if limits[0] else []
-        self._thresholds += [SameError(limits[1])] if limits[1] else []
+        self._thresholds = _thresholds(*limits) if any(limits) else []
 
     # -- the beginning --------------------------------------------------------------------------------------------
 
@@ -355,7 +352,12 @@ class Owner:
 
     def reproach(self) -> str:
         """What is said of too many flaky tests, those carried over included; empty when they are tolerated."""
-        return self._tolerance.reproach(self.run)
+        is_none, most = self.settings["retry.fail-on-flaky"], self.settings["retry.max-flaky"]
+        if not is_none and most == "none":
+            return ""
+        from pytest_resilience.core.tolerance import Tolerance
+
+        return Tolerance(is_none=is_none, most=most).reproach(self.run)
 
     def settle(self) -> None:
         """Take what was written and not told any more: by workers that died, or when a signal came in between."""
@@ -431,6 +433,13 @@ _GOOD_NOW = (Outcome.PASSED, Outcome.FLAKY)
 # Of these nothing is left once all tests are good: today's flaky tests are looked at anew.
 _SETTLED = frozenset({0, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED, FLAKY_STATUS})
 _THRESHOLDS = frozenset({Code.STOP_CONSECUTIVE_FAILURES.code, Code.STOP_SAME_ERROR.code})
+
+
+def _thresholds(after: int, same_error: int) -> "list[Threshold]":
+    from pytest_resilience.core.thresholds import ConsecutiveFailures, SameError
+
+    thresholds: list[Threshold] = [ConsecutiveFailures(after)] if after else []
+    return [*thresholds, SameError(same_error)] if same_error else thresholds
 
 
 def _of_fate(keys: Sequence[str], fate: str) -> list[TestsSelected]:

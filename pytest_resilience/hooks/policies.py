@@ -4,23 +4,23 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_resilience.core.errors import Filter
-from pytest_resilience.core.globs import matcher
 from pytest_resilience.core.layers import Layer, Places
-from pytest_resilience.core.retry import SCOPES, RetryPolicy, Rule
-from pytest_resilience.core.vocabularies import ArgumentError, Arguments, translated
+from pytest_resilience.core.retry import SCOPES, Condition, RetryPolicy, Rule
 from pytest_resilience.hooks import internals, rerunfailures
-from pytest_resilience.hooks.conditions import condition_for
 from pytest_resilience.hooks.markers import closest
 from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.settings.options import OF_TEST, checked, checked_with
 from pytest_resilience.settings.resolved import DEFAULT, Settings
 from pytest_resilience.settings.tables import Part
 from pytest_resilience.settings.values import SettingsError, invalid, nearest, patterns, shown, whole
+
+if TYPE_CHECKING:
+    from pytest_resilience.core.vocabularies import Arguments
 
 MARKER = (
     "flaky(retries=1, delay=0, backoff='fixed', ...): "
@@ -103,6 +103,8 @@ class Policies(Registered):
 
 def marked(marker: pytest.Mark) -> dict[str, object]:
     """What a ``flaky`` marker asks for, by the fields of a policy. Raises SettingsError."""
+    from pytest_resilience.core.vocabularies import ArgumentError, translated
+
     try:
         arguments = translated(marker.args, marker.kwargs)
     except ArgumentError as error:
@@ -120,7 +122,7 @@ def marked(marker: pytest.Mark) -> dict[str, object]:
     return values
 
 
-def _of_argument(name: str, value: object, arguments: Arguments) -> object:
+def _of_argument(name: str, value: object, arguments: "Arguments") -> object:
     given = arguments.written[name]
     if given == "max_runs" and isinstance(value, int):
         # The flaky package counts the first attempt, and so does who wrote the number.
@@ -180,7 +182,7 @@ def _policy(places: Places, rules: Iterable[Part], item: pytest.Item | None) -> 
     is_none = isinstance(condition, str) and not condition
     return RetryPolicy(
         **fields,
-        condition=None if is_none or item is None else condition_for(item, condition),
+        condition=None if is_none or item is None else _condition(item, condition),
         rules=tuple(
             Rule(part.match, {name: found.value for name, found in places.changes(part.layer).items()})
             for part in rules
@@ -188,8 +190,16 @@ def _policy(places: Places, rules: Iterable[Part], item: pytest.Item | None) -> 
     )
 
 
+def _condition(item: pytest.Item, condition: Any) -> Condition:
+    from pytest_resilience.hooks.conditions import condition_for
+
+    return condition_for(item, condition)
+
+
 def speaks_of(part: Part, root: Path) -> Callable[[pytest.Item], bool]:
     """Whether an override speaks of an item: of its path and of its markers, where it names them."""
+    from pytest_resilience.core.globs import matcher
+
     try:
         has_markers = internals.marker_expression(part.markers) if part.markers else None
     except ValueError as error:
