@@ -202,16 +202,16 @@ from pytest_resilience.hooks import inquiry, workers, xdist_internals
 inquiry.SECONDS_TO_ANSWER = 0.01
 inner = workers.Workers._heard_urgent
 held = []
-def late(self, node, text):
-    said = json.loads(text)
+def late(self, node, values):
+    said = json.loads(values["text"])
     if said.get("number", 9) < 3:
-        held.append(text)
+        held.append(values)
         return
     while held:
         inner(self, node, held.pop(0))
     if "number" in said:
         inquiry.SECONDS_TO_ANSWER = 60
-    inner(self, node, text)
+    inner(self, node, values)
 workers.Workers._heard_urgent = late
 
 def pytest_runtest_setup(item):
