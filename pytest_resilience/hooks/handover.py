@@ -108,7 +108,7 @@ class Handover(Registered):
 
     def handed(self, item: pytest.Item) -> Deferral | None:
         """What the controller said of the item, if anything."""
-        said = self._handed.get(self._indexes[id(item)])
+        said = self._handed.get(self._indexes[id(item)]) if self._handed else None
         if said is None:
             return None
         course = Course.from_plain(self._key_of(item), self._policy_of(item), said.course)

@@ -45,7 +45,9 @@ class Worker(Registered):
         self._alive: Lock | None = None
         self._stacks: Stacks | None = None
         self._writer = ""
-        self._board: Board | None = None
+        self._board = Board.create()
+        # Shows it to the controller.
+        self.entered = self._board.show if self._board is not None else _shows_nobody
         self._session: pytest.Session | None = None
         values = orders["settings"]["values"]
         self._inquiry = Inquiry(self._say_urgently) if is_limited(values) else None
@@ -72,11 +74,6 @@ class Worker(Registered):
                 # A test closed what it had not opened.
                 self._writer = segment.writer
                 self._stacks.check()
-
-    def entered(self, phase: str, attempt: int) -> None:
-        """Show it to the controller."""
-        if self._board is not None:
-            self._board.show(phase, attempt)
 
     def write(self, fact: Fact) -> None:
         """Write a fact, unless the controller is gone: what an orphan sees is no verdict, it may be interrupted."""
@@ -126,7 +123,6 @@ class Worker(Registered):
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
         xdist_internals.send_plain_values(self._config)
-        self._board = Board.create()
         if self._board is not None:
             xdist_internals.send_values(self._config, BOARD, **self._board.plain())
         self.open()
@@ -223,6 +219,10 @@ class Worker(Registered):
 
     def _say_urgently(self, **message: object) -> None:
         xdist_internals.send_event(self._config, json.dumps(message), xdist_internals.URGENT)
+
+
+def _shows_nobody(phase: str, attempt: int) -> None:
+    """In the place of a board, where the system has none."""
 
 
 def _secret() -> bytes | None:

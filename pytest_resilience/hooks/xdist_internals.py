@@ -46,20 +46,20 @@ def send_event(config: pytest.Config, text: str, name: str = EVENT) -> None:
 
 def send_plain_values(config: pytest.Config) -> None:
     """Let a worker send what its channel refuses as plain values: one such value would end the whole session."""
-    channel = interactor(config)
-    if channel is None:
+    speaker = interactor(config)
+    if speaker is None:
         return
-    inner = channel.sendevent
+    inner = speaker.channel.send
 
-    def send(name: str, **arguments: Any) -> None:
+    def send(event: tuple[str, dict[str, Any]]) -> None:
         try:
-            inner(name, **arguments)
+            inner(event)
         except OSError:
             raise
         except Exception:
-            inner(name, **_plain(arguments))
+            inner(_plain(event))
 
-    channel.sendevent = send
+    speaker.channel.send = send
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
