@@ -1,5 +1,6 @@
 """How today's session collects: what decides which tests a file has, and whether some of them are left out."""
 
+import os
 import platform
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -33,6 +34,7 @@ _HARMLESS = frozenset(_HARMLESS_WORDS.split())
 _NARROWING = frozenset(
     {"keyword", "markexpr", "deselect", "lf", "stepwise", "stepwise_skip", "stepwise_reset"}
 )
+_OF_NO_PART = _HARMLESS | _NARROWING
 # Who runs the tests does not collect others.
 _OF_NO_MATTER = frozenset({"pytest_resilience", "xdist"})
 
@@ -62,15 +64,15 @@ def is_narrowed(config: pytest.Config) -> bool:
 
 
 def _plugins(config: pytest.Config) -> Iterator[str]:
-    manager = config.pluginmanager
+    manager, project = config.pluginmanager, f"{config.rootpath}{os.sep}"
     for name, plugin in sorted(manager.list_name_plugin(), key=lambda one: one[0]):
         if not isinstance(plugin, ModuleType) or plugin.__name__.partition(".")[0] in _OF_NO_MATTER:
             continue
-        file = Path(plugin.__file__ or "")
-        if file.name != "conftest.py":
+        file = plugin.__file__ or ""
+        if not file.endswith(f"{os.sep}conftest.py"):
             yield name
             # A plugin that belongs to the project has no version.
-            yield blake2b(file.read_bytes()).hexdigest() if file.is_relative_to(config.rootpath) else ""
+            yield blake2b(Path(file).read_bytes()).hexdigest() if file.startswith(project) else ""
     versions = {_name_and_version(dist) for _, dist in manager.list_plugin_distinfo()}
     yield from sorted(one for one in versions if not one.startswith("pytest-xdist "))
     yield f"pytest-resilience {__version__}"
@@ -87,5 +89,5 @@ def _name_and_version(dist: Any) -> str:
 
 def _options(config: pytest.Config) -> Iterator[str]:
     for name, value in sorted(vars(config.option).items()):
-        if name not in _HARMLESS | _NARROWING and not name.startswith("resilience_"):
+        if name not in _OF_NO_PART and not name.startswith("resilience_"):
             yield f"{name}={value!r}"
