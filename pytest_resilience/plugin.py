@@ -270,7 +270,6 @@ def _configure_controller(
     from pytest_resilience.hooks.ends import Ends
     from pytest_resilience.hooks.handover import GIVES_AGAIN
     from pytest_resilience.hooks.interrupts import Grace, Interrupts
-    from pytest_resilience.hooks.poisoned import Poisoned
     from pytest_resilience.hooks.redistribution import Redistribution
     from pytest_resilience.hooks.signals import Signals
     from pytest_resilience.hooks.watchdog import Watchdog
@@ -289,6 +288,8 @@ def _configure_controller(
     grace = Grace(config, settings["stop.grace"])
     register(Ends(owner, terminal, grace, watchdog, workers.take_collected), "resilience-ends")
     if settings["worker.poisoned-after"] and config.option.dist in GIVES_AGAIN:
+        from pytest_resilience.hooks.poisoned import Poisoned
+
         poisoned = Poisoned(owner, terminal, workers, redistribution)
         register(poisoned, "resilience-poisoned")
     arrivals = Arrivals(owner, workers, redistribution, poisoned)
@@ -364,7 +365,7 @@ def _configure_rehearsal(config: pytest.Config, settings: "Settings") -> None:
 
 
 def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
-    from pytest_resilience.hooks import choice, lifeline, processes
+    from pytest_resilience.hooks import belonging, lifeline
     from pytest_resilience.hooks.attempts import Attempts
     from pytest_resilience.hooks.handover import Handover
     from pytest_resilience.hooks.last_words import LastWords, Outermost
@@ -378,8 +379,10 @@ def _configure_worker(config: pytest.Config, orders: dict[str, Any]) -> None:
     from pytest_resilience.settings.resolved import Settings
 
     lifeline.tie_to(Process(**orders["controller"]))
-    os.environ[processes.VARIABLE] = processes.value_for(config.workerinput)  # type: ignore[attr-defined]
+    os.environ[belonging.VARIABLE] = belonging.value_for(config.workerinput)  # type: ignore[attr-defined]
     if orders["choice"] is not None:
+        from pytest_resilience.hooks import choice
+
         choice.apply(config, choice.Choice(**orders["choice"]))
     worker = Worker(config, orders)
     settings = Settings.from_plain(orders["settings"])

@@ -29,7 +29,7 @@ RINGS: tuple[dict[str, str], ...] = (
     },
     {"settings": "__init__ options pyproject resolved tables values", "history": "", "hookspecs": ""},
     {
-        "hooks": "__init__ activity allowance arrivals attempt attempts board children choice collecting conditions "
+        "hooks": "__init__ activity allowance arrivals attempt attempts belonging board children choice collecting conditions "
         "crashes deferred ends explain guard guarded handover inquiry internals interruption interrupts journal last_words "
         "lastfailed lifeline limits listeners markers owner poisoned policies processes recording redaction "
         "redistribution registered repeated rerunfailures rescheduling resuming rivals selection serial session "

@@ -11,11 +11,8 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from pytest_resilience.hooks import xdist_internals
-from pytest_resilience.hooks.board import View
+from pytest_resilience.hooks.board import BOARD, View
 from pytest_resilience.hooks.registered import Registered
-
-# The event with which a worker tells where its board is.
-BOARD = "resilience-board"
 
 What = Literal["starting", "collecting", "idle", "running", "ended"]
 

@@ -3,16 +3,18 @@
 No hook of ours is called for them. All that a controller does for each test is here.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_resilience.hooks import statuses, xdist_internals
 from pytest_resilience.hooks.owner import Owner
-from pytest_resilience.hooks.poisoned import Poisoned
 from pytest_resilience.hooks.redistribution import Redistribution
 from pytest_resilience.hooks.repeated import is_marked
 from pytest_resilience.hooks.workers import Workers
+
+if TYPE_CHECKING:
+    from pytest_resilience.hooks.poisoned import Poisoned
 
 # What makes a report of a phase more than a plain pass.
 _ODD = frozenset({"wasxfail", "resilience", "resilience_repeated"})
@@ -25,7 +27,7 @@ class Arrivals:
     """
 
     def __init__(
-        self, owner: Owner, workers: Workers, redistribution: Redistribution, poisoned: Poisoned | None
+        self, owner: Owner, workers: Workers, redistribution: Redistribution, poisoned: "Poisoned | None"
     ) -> None:
         self._owner = owner
         self._workers = workers

@@ -15,6 +15,9 @@ from pytest_resilience.ledger.disk import DISK
 from pytest_resilience.ledger.forks import let_go_in_children
 from pytest_resilience.ledger.machine import PROC, Process
 
+# The event with which a worker tells where its board is.
+BOARD = "resilience-board"
+
 # What a process may be in; between attempts it waits, and is idle between tests. The last three are for a session
 # without workers.
 PHASES = ("", "setup", "call", "teardown", "waiting", "collecting", "ending", "over")

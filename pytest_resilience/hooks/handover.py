@@ -3,8 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,8 +25,7 @@ HANDED = "resilience_handed"
 GIVES_AGAIN = ("load", "worksteal")
 
 
-@dataclass(frozen=True, slots=True)
-class _Handed:
+class _Handed(NamedTuple):
     """What the controller said of a test: how it got on so far, and whether it stays here from now on."""
 
     strategy: Strategy

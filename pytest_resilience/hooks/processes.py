@@ -7,16 +7,13 @@ the environment; what was forked holds the pipes through which the worker speaks
 import os
 import signal
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from pytest_resilience.hooks.belonging import VARIABLE
 from pytest_resilience.ledger.machine import PROC
-
-# Every worker has a value of its own, which all that it starts inherits.
-VARIABLE = "PYTEST_RESILIENCE_WORKER"
 
 # How long the killed may take to be gone, and how often it is looked: what is killed may have started something.
 _SECONDS = 2.0
@@ -76,11 +73,6 @@ class Owned:
             (everybody[pid] for pid in owned - ours if not everybody[pid].is_dead),
             key=lambda one: (one.pid not in roots, one.pid),
         )
-
-
-def value_for(workerinput: Mapping[str, Any]) -> str:
-    """What the variable has in the processes of a worker."""
-    return f"{workerinput['testrunuid']}-{workerinput['workerid']}"
 
 
 def process(pid: int, proc: Path = PROC) -> Found | None:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,10 +13,12 @@ from pytest_resilience.hooks import statuses, verdicts, xdist_internals, xdist_r
 from pytest_resilience.hooks.handover import BEGINS, HANDED, WAITS
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.registered import Registered
-from pytest_resilience.hooks.rescheduling import Rescheduling
 from pytest_resilience.hooks.terminal import Terminal
 from pytest_resilience.hooks.waiting import Place, WaitingTest, WaitingTests
 from pytest_resilience.hooks.workers import Workers
+
+if TYPE_CHECKING:
+    from pytest_resilience.hooks.rescheduling import Rescheduling
 
 # Tests replace it; we want the real one.
 _clock = time.monotonic
@@ -86,6 +88,8 @@ class Redistribution(Registered):
 
     def _reschedule(self) -> None:
         if self._scheduler is None:
+            from pytest_resilience.hooks.rescheduling import Rescheduling
+
             self._scheduler = Rescheduling(
                 self._pool.scheduler, self._tests, self._pool, self._collected, self._owner.guarded
             )

@@ -9,13 +9,13 @@ import pytest
 
 from pytest_resilience.core.keys import file_of, is_gone, is_repeated, keys_of
 from pytest_resilience.core.redaction import Redactor, is_redacted
-from pytest_resilience.core.resume import Plan
 from pytest_resilience.core.whole import by_file, spared
 from pytest_resilience.hooks.children import Children
 from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.ledger.sizes import stored_keys
 
 if TYPE_CHECKING:
+    from pytest_resilience.core.resume import Plan
     from pytest_resilience.hooks.spared import Spared
 
 
@@ -30,7 +30,7 @@ class Orders(NamedTuple):
     partial: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, plan: Plan) -> "Orders":
+    def of(cls, plan: "Plan") -> "Orders":
         """The orders that follow from a plan."""
         return cls(
             carried=plan.carried,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from pytest_resilience.hooks import internals
-from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.ledger import machine
 from pytest_resilience.ledger.disk import DISK
@@ -20,6 +19,7 @@ from pytest_resilience.ledger.stacks import open_stacks, read_stacks
 
 if TYPE_CHECKING:
     from pytest_resilience.core import stacks
+    from pytest_resilience.hooks.owner import Owner
 
 # Who wants the stacks of a process sends this. Programs use SIGUSR1 for themselves, and so do their tests; nothing of
 # theirs uses one of these.
@@ -107,7 +107,7 @@ class OfSession(Registered):
     What it dies of goes to the standard error, where a person looks; with a guard, who shows it there, to the file.
     """
 
-    def __init__(self, owner: Owner, is_guarded: Callable[[], bool]) -> None:
+    def __init__(self, owner: "Owner", is_guarded: Callable[[], bool]) -> None:
         self._owner = owner
         self._is_guarded = is_guarded
         self._stacks: Stacks | None = None
@@ -122,7 +122,7 @@ class OfSession(Registered):
             self._stacks.close()
 
 
-def stacks_of(owner: Owner, worker: str, pid: int | None, after: int = 0) -> "stacks.Stacks | None":
+def stacks_of(owner: "Owner", worker: str, pid: int | None, after: int = 0) -> "stacks.Stacks | None":
     """The last stacks that a process of the run wrote after so many bytes of its file, secrets taken out.
 
     None when there are none, as of a worker on another machine.

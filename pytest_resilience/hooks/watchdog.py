@@ -17,6 +17,7 @@ from pytest_resilience.core.liveness import Ladder, Watched
 from pytest_resilience.core.stacks import Stacks
 from pytest_resilience.hooks import processes, xdist_ends, xdist_internals
 from pytest_resilience.hooks.activity import Activity, Doing
+from pytest_resilience.hooks.belonging import value_for
 from pytest_resilience.hooks.limits import LIMITS, limit_of_stage
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.processes import Found, Owned, listed
@@ -291,5 +292,5 @@ def _owned(node: Any, *, keeps_children: bool) -> Owned:
         ids = {started.pid, xdist_internals.pid_of_worker(node)}
         roots = {found for pid in ids if pid is not None and (found := processes.process(pid)) is not None}
         pipes = {processes.pipe(one.fileno()) for one in (started.stdin, started.stdout) if one is not None}
-    owned = Owned(frozenset(roots), processes.value_for(node.workerinput), frozenset(pipes))
+    owned = Owned(frozenset(roots), value_for(node.workerinput), frozenset(pipes))
     return owned.without_programs if keeps_children else owned

@@ -13,8 +13,7 @@ from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, Tes
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks import xdist_internals
-from pytest_resilience.hooks.activity import BOARD
-from pytest_resilience.hooks.board import Board
+from pytest_resilience.hooks.board import BOARD, Board
 from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
 from pytest_resilience.hooks.limits import LIMITS

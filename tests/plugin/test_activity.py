@@ -8,8 +8,8 @@ import pytest
 
 from pytest_resilience.hooks import activity
 from pytest_resilience.hooks import board as boards
-from pytest_resilience.hooks.activity import BOARD, Activity, Doing
-from pytest_resilience.hooks.board import Board
+from pytest_resilience.hooks.activity import Activity, Doing
+from pytest_resilience.hooks.board import BOARD, Board
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="only Linux has memory that is sealed"

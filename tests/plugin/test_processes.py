@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_resilience.hooks import processes
-from pytest_resilience.hooks.processes import VARIABLE, Found, Owned, end, listed
+from pytest_resilience.hooks.belonging import VARIABLE
+from pytest_resilience.hooks.processes import Found, Owned, end, listed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 
