@@ -3,7 +3,7 @@
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import count
 from typing import NamedTuple, TypeVar
 
@@ -352,17 +352,22 @@ class Run:
     def outcomes(self) -> dict[str, Outcome]:
         """The final outcome of every test, in the order of selection. Made once, until another fact comes."""
         if self._outcomes is None:
-            keys = self.tests()
-            rows = list(map(self._rows.__getitem__, keys))
-            selections, states = map(self._selections.__getitem__, rows), map(self._states.__getitem__, rows)
-            known = list(zip(selections, states, strict=True))
-            # What nothing but its selection and its state speaks of is as all others like it are.
-            plain = {one: self._outcome_as(_NO_TEST, *one) for one in set(known)}
-            self._outcomes = dict(zip(keys, map(plain.__getitem__, known), strict=True))
-            for key in self._attempts.keys() | self._downs.keys() | self._by_writer.keys():
-                if key in self._outcomes:
-                    self._outcomes[key] = self.outcome(key)
+            self._outcomes = dict(self._one_by_one())
         return self._outcomes
+
+    def _one_by_one(self) -> Iterator[tuple[str, Outcome]]:
+        keys = self.tests()
+        selections = map(self._selections.__getitem__, map(self._rows.__getitem__, keys))
+        states = map(self._states.__getitem__, map(self._rows.__getitem__, keys))
+        # What nothing but its selection and its state speaks of is as all others like it are.
+        outcomes = map(cache(partial(self._outcome_as, _NO_TEST)), selections, states)
+        special = self._attempts.keys() | self._downs.keys() | self._by_writer.keys()
+        if not special:
+            return zip(keys, outcomes, strict=True)
+        return (
+            (key, self.outcome(key) if key in special else outcome)
+            for key, outcome in zip(keys, outcomes, strict=True)
+        )
 
     def having(self, *outcomes: Outcome) -> list[str]:
         """The keys of the tests with one of these outcomes, in the order of selection."""
@@ -373,7 +378,8 @@ class Run:
     def counts(self) -> Counter[Outcome]:
         """How many tests have which outcome. The sum is the number of tests."""
         if self._counts is None:
-            self._counts = Counter(self.outcomes().values())
+            known = self._one_by_one() if self._outcomes is None else self._outcomes.items()
+            self._counts = Counter(outcome for _, outcome in known)
         return self._counts
 
     @property

@@ -174,7 +174,8 @@ class Selection(Registered):
         before = list(items)
         self._set_keys(before, nodeids, keys)
         self._check_places(before, keys)
-        self._all = set(keys)
+        if self._orders.outstanding:
+            self._all.update(keys)
         result = yield
         # After all others: xdist has put group suffixes on ids, and what is left is what would run.
         self._set_keys(before, [item.nodeid for item in before], keys)

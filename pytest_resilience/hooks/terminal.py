@@ -260,7 +260,7 @@ class Terminal(Registered):
         if not name and typed & set(_RUN_KEY):
             parts += [min(typed & set(_RUN_KEY), key=len), self._owner.run_key]
         parts.append(f"--resume-failed={name}" if name else "--resume-failed")
-        outstanding = [key for key, outcome in run.outcomes().items() if outcome.is_outstanding]
+        outstanding = run.having(*(outcome for outcome in Outcome if outcome.is_outstanding))
         if not self._owner.left_open() and all(run.fate(key) == "held" for key in outstanding):
             parts += [self._name(key) for key in outstanding]
         elif here != root:
