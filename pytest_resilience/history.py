@@ -90,10 +90,10 @@ class Past:
 
 def load(folder: RunFolder) -> Past:
     """Read a run. Never raises for what the files hold."""
-    run, reading = Run(), read(folder.path, folder.seal, is_condensed=True)
+    run, reading = Run(), read(folder.path, folder.seal)
     with _uncollected():
-        for writer, _, _, fact in reading.records:
-            run.observe(fact, writer)
+        for record in reading.condensed:
+            run.observe(record.fact, record.writer)
     return Past(folder.info, run, len(reading.problems), _example(reading))
 
 

@@ -135,6 +135,22 @@ class TestFinished(NamedTuple):
     seconds: float = 0.0
 
 
+class TestsFinished(NamedTuple):
+    """Several tests, no two of them the same, came to their final outcomes.
+
+    No fact of the ledger: it is what a reader makes of many lines, for whom one by one takes too long.
+    """
+
+    keys: Sequence[str]
+    outcomes: Sequence[Outcome]
+    attempts: Sequence[int]
+    seconds: Sequence[float]
+
+    def one_by_one(self) -> list[TestFinished]:
+        """What became of each of them."""
+        return [*map(TestFinished, self.keys, self.outcomes, self.attempts, self.seconds)]
+
+
 class DecisionTaken(NamedTuple):
     """The session was stopped; `code` and `why` stand for every test that did not run because of it."""
 
@@ -157,7 +173,7 @@ class RunEnded(NamedTuple):
     counts: Mapping[str, int] = {}
 
 
-for _named in (TestsSelected, TestInherited, TestsInherited, TestFinished):
+for _named in (TestsSelected, TestInherited, TestsInherited, TestFinished, TestsFinished):
     # They are no tests. Within a named tuple this would be a member.
     _named.__test__ = False  # type: ignore[union-attr]
 

@@ -19,6 +19,7 @@ from pytest_resilience.core.facts import (
     SelectionDone,
     TestFinished,
     TestInherited,
+    TestsFinished,
     TestsInherited,
     TestsSelected,
     WorkerDown,
@@ -95,7 +96,7 @@ class Run:
 
     # -- what happened ------------------------------------------------------------------------------------------
 
-    def observe(self, fact: Fact, writer: str = "") -> None:
+    def observe(self, fact: Fact | TestsFinished, writer: str = "") -> None:
         """Take one fact, written by `writer`."""
         self._outcomes = self._counts = None
         match fact:
@@ -118,6 +119,8 @@ class Run:
             case TestInherited():
                 self._row(fact.key)
                 self.inherited[fact.key] = _graver(self.inherited.get(fact.key), fact)
+            case TestsFinished():
+                self._finish(fact, writer)
             case TestsInherited():
                 self._inherit(fact.one_by_one())
             case DecisionTaken():
@@ -194,6 +197,19 @@ class Run:
                 return
         self._states[row] = state
         self._seconds[row] = seconds
+
+    def _finish(self, fact: TestsFinished, writer: str) -> None:
+        known = list(map(self._rows.get, fact.keys))
+        rows = [row for row in known if row is not None and self._states[row] is None]
+        if len(rows) < len(known):
+            for one in fact.one_by_one():
+                self._join(one.key, _state(writer, one.attempts, one.outcome, True), one.seconds)
+            return
+        # As good as always: nothing but that they were selected was known of any of them.
+        made = zip(rows, fact.outcomes, fact.attempts, fact.seconds, strict=True)
+        for row, outcome, attempts, seconds in made:
+            self._states[row] = _state(writer, attempts, outcome, True)
+            self._seconds[row] = seconds
 
     # -- what it means ------------------------------------------------------------------------------------------
 

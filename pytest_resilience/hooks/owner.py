@@ -368,7 +368,7 @@ class Owner:
         from pytest_resilience.ledger.reading import read
 
         before = self.run.outcomes()
-        for record in read(self.folder.path, self.folder.seal, is_condensed=True).records:
+        for record in read(self.folder.path, self.folder.seal).condensed:
             if not isinstance(record.fact, TestInherited | TestsInherited | TestsSelected | SelectionDone):
                 self.run.observe(record.fact, record.writer)
         self.late += [key for key, outcome in self.run.outcomes().items() if before.get(key) is not outcome]

@@ -7,10 +7,13 @@ every way to write the same and what is wrong with the rest.
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import groupby, repeat
+from operator import itemgetter
 from sys import intern
+from typing import NamedTuple
 from zlib import crc32
 
-from pytest_resilience.core.facts import AttemptStarted, TestFinished, TestInherited
+from pytest_resilience.core.facts import AttemptStarted, TestFinished, TestInherited, TestsFinished
 from pytest_resilience.ledger.members import OUTCOMES
 from pytest_resilience.ledger.sizes import KEY_CHARS, WORD_CHARS
 
@@ -39,7 +42,8 @@ _CHECKED = r',"c":"([0-9a-f]{8})"\}\n'
 # A test that nothing happened to: its start, and its end by the same writer. Or else any line.
 _IDLE_START = _line("st", f"({_WORD})", _SECONDS, f"({_KEY})", rf'"n":{_COUNT}')
 _ITS_END = _line("fin", r"\2", f"({_SECONDS})", r"\4", _END)
-_PIECE = rf"({_IDLE_START}){_CHECKED}({_ITS_END}){_CHECKED}|[^\n]+\n?"
+_PIECE = rf"({_IDLE_START}){_CHECKED}({_ITS_END}){_CHECKED}|([^\n]*\n|[^\n]+)"
+_CHECKED_CHARS = len(',"c":"00000000"}\n')
 _OUTCOMES = {word.encode(): outcome for word, outcome in OUTCOMES.items()}
 
 
@@ -50,26 +54,55 @@ def _pattern(line: str) -> Callable[[str], re.Match[str] | None]:
 
 
 @cache
-def pieces() -> Callable[[bytes], Iterator[re.Match[bytes]]]:
-    """What takes a part of a file apart: into lines that are not empty or, where it can be, those of a test both at once."""
-    return re.compile(_PIECE.encode()).finditer
+def _pieces() -> Callable[[bytes], list[tuple[bytes, ...]]]:
+    """What takes a part of a file apart: into lines or, where it can be, those of a test both at once."""
+    return re.compile(_PIECE.encode()).findall
 
 
-def read_both(piece: re.Match[bytes]) -> tuple[str, int, float, TestFinished] | None:
-    """Who began and finished a test, the latter as which of his lines and when, and how; None for whatever else it is.
+class Part(NamedTuple):
+    """A part of a file, from `start`: the ends of tests that one writer began and finished, or lines.
 
-    The line before that one is his, too, and says nothing more: that the test began. The checksums of both hold.
+    The first of these ends is in his line number `seq`; before each is the line that its test began, which says no more. The
+    checksums of all hold.
     """
-    start, writer, before, key, sum_of_start, end, seq, at, word, attempts, seconds, sum_of_end = (
-        piece.groups()
-    )
-    if start is None or int(sum_of_start, 16) != crc32(start) or int(sum_of_end, 16) != crc32(end):
-        return None
-    outcome, number = _OUTCOMES.get(word), int(seq)
-    if outcome is None or number != int(before) + 1:
-        return None
-    finished = TestFinished(str(key, "ascii"), outcome, int(attempts), float(seconds))
-    return str(writer, "ascii"), number, float(at), finished
+
+    start: int
+    lines: bytes
+    writer: str = ""
+    seq: int = 0
+    ends: TestsFinished | None = None
+
+
+def parts(lines: bytes) -> Iterator[Part]:
+    """Some lines of a file in parts, in their order and without a gap."""
+    start = 0
+    for writer, some in groupby(_pieces()(lines), itemgetter(1)):
+        starts, _, before, keys, sums, ends, numbers, _, words, attempts, seconds, more, others = zip(
+            *some, strict=True
+        )
+        length = sum(map(len, (*starts, *ends, *others)))
+        length += 2 * _CHECKED_CHARS * sum(map(bool, starts))
+        portion = lines[start : start + length]
+        first = int(before[0]) + 1 if starts[0] else 0
+        is_good = (
+            all(starts)
+            and [*map(crc32, (*starts, *ends))] == [*map(int, (*sums, *more), repeat(16))]
+            and [*map(int, before)] == [*range(first - 1, first - 1 + 2 * len(starts), 2)]
+            and [*map(int, numbers)] == [*range(first, first + 2 * len(starts), 2)]
+            and len(set(keys)) == len(keys)
+            and _OUTCOMES.keys() >= set(words)
+        )
+        if is_good:
+            finished = TestsFinished(
+                str(b"\n".join(keys), "ascii").split("\n"),
+                [*map(_OUTCOMES.__getitem__, words)],
+                [*map(int, attempts)],
+                [*map(float, seconds)],
+            )
+            yield Part(start, portion, str(writer, "ascii"), first, finished)
+        else:
+            yield Part(start, portion)
+        start += length
 
 
 _Read = tuple[str, int, float, AttemptStarted | TestFinished | TestInherited]

@@ -4,20 +4,21 @@ Nothing here ever raises because of what is on the disk: a line that cannot be b
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from pytest_resilience.core.facts import Fact, SegmentOpened, number_of_inherited
+from pytest_resilience.core.facts import Fact, SegmentOpened, TestsFinished, number_of_inherited
 from pytest_resilience.ledger import frequent
 from pytest_resilience.ledger.disk import DISK, opened_folder
+from pytest_resilience.ledger.frequent import Part
 from pytest_resilience.ledger.lines import FORMAT, BadLine, Record, UnknownKind, decode
 from pytest_resilience.ledger.runinfo import CARRY, RUN, TESTS, BadRun, RunInfo
 from pytest_resilience.ledger.seal import Seal
 from pytest_resilience.ledger.sizes import MAX_LINE
 
 _PREFIX, _SUFFIX = "seg-", ".jsonl"
-_PORTION = 256 * 1024
+_PORTION = 64 * 1024
 _LINES = re.compile(rb"[^\n]+\n?").finditer
 # Of a file that is nothing but damage the first pieces are enough.
 MAX_PROBLEMS = 1000
@@ -35,21 +36,25 @@ class Damage(NamedTuple):
     why: str
 
 
+class Ends(NamedTuple):
+    """Tests that one writer began and finished, each in two of his lines without a gap: the first end is number `seq`."""
+
+    writer: str
+    seq: int
+    fact: TestsFinished
+
+
 class Reading:
     """The records of a run's folder, read while they are iterated over.
 
     After that `problems` tells what was skipped (the first thousand; `bad` counts all) and `unknown` how many lines
     were of kinds that only newer releases know. A file that grows meanwhile is read to where it ends then. With a
     seal, lines that are not signed are damage.
-
-    `is_condensed` leaves out the start of a test where its end by the same writer follows, which says all that it does.
     """
 
-    def __init__(self, folder: Path, seal: Seal | None = None, *, is_condensed: bool = False) -> None:
+    def __init__(self, folder: Path, seal: Seal | None = None) -> None:
         self._folder = folder
         self._seal = seal
-        # What is signed is looked at line by line.
-        self._in_pairs = is_condensed and seal is None
         self.problems: list[Damage] = []
         self.bad = 0
         self.unknown = 0
@@ -57,35 +62,48 @@ class Reading:
     @property
     def records(self) -> Iterator[Record]:
         """What was inherited, then what was selected, then what the writers wrote, each in the order of its file."""
+        # Nothing else is read line by line.
+        return cast("Iterator[Record]", self._read(is_condensed=False))
+
+    @property
+    def condensed(self) -> Iterator[Record | Ends]:
+        """The same, tests that were merely begun and finished told together, and without the records that they began."""
+        # What is signed is looked at line by line.
+        return self._read(is_condensed=self._seal is None)
+
+    def _read(self, *, is_condensed: bool) -> Iterator[Record | Ends]:
         self.problems, self.bad, self.unknown = [], 0, 0
         missing = _Missing(self._inherited())
         try:
             with opened_folder(self._folder) as folder:
                 for name in _files(folder):
-                    yield from self._records_of(name, folder, missing)
+                    yield from self._records_of(
+                        name, folder, missing, frequent.parts if is_condensed else _whole
+                    )
         except OSError as error:
             self._add(Damage(".", 0, error.strerror or "cannot be read"))
         for damage in missing.damage():
             self._add(damage)
 
-    def _records_of(self, name: str, folder: int, missing: "_Missing") -> Iterator[Record]:
+    def _records_of(
+        self, name: str, folder: int, missing: "_Missing", parts: Callable[[bytes], Iterator[Part]]
+    ) -> Iterator[Record | Ends]:
         offset = count = 0
         try:
             fd = DISK.open_old(name, folder)
         except OSError as error:
             self._add(Damage(name, 0, error.strerror or "cannot be read"))
             return
-        owner, pieces = _owner(name), frequent.pieces() if self._in_pairs else _LINES
+        owner = _owner(name)
         try:
             for start, portion in _portions(fd):
-                for piece in pieces(portion):
-                    at = offset = start + piece.start()
-                    both = frequent.read_both(piece) if self._in_pairs else None
-                    if both is not None:
-                        missing.saw(name, offset, owner, both[0], both[1] - 1, 2)
-                        yield Record(*both)
+                for part in parts(portion):
+                    at = offset = start + part.start
+                    if part.ends is not None:
+                        missing.saw(name, offset, owner, part.writer, part.seq - 1, 2 * len(part.ends.keys))
+                        yield Ends(part.writer, part.seq, part.ends)
                         continue
-                    for offset, record in self._by_line(name, at, piece[0], missing):
+                    for offset, record in self._by_line(name, at, part.lines, missing):
                         fact = record.fact
                         if type(fact) is SegmentOpened and fact.format[0] != FORMAT[0]:
                             self._add(Damage(name, offset, f"format {fact.format[0]} is not known here"))
@@ -136,14 +154,18 @@ class Reading:
             self.problems.append(damage)
 
 
-def read(folder: Path, seal: Seal | None = None, *, is_condensed: bool = False) -> Reading:
+def read(folder: Path, seal: Seal | None = None) -> Reading:
     """The records of the run in `folder`; with a seal, those that are signed."""
-    return Reading(folder, seal, is_condensed=is_condensed)
+    return Reading(folder, seal)
 
 
 def facts_of(folder: Path, seal: Seal | None = None) -> Iterator[tuple[str, Fact]]:
     """The facts of the run in `folder` with who wrote them, for those who do not ask what is damaged."""
     return ((record.writer, record.fact) for record in read(folder, seal).records)
+
+
+def _whole(lines: bytes) -> Iterator[Part]:
+    yield Part(0, lines)
 
 
 def _files(folder: int) -> list[str]:

@@ -9,12 +9,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished, TestInherited
+from pytest_resilience.core.facts import (
+    AttemptEnded,
+    AttemptStarted,
+    Fact,
+    TestFinished,
+    TestInherited,
+    TestsFinished,
+    TestsSelected,
+)
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.run import Run
 from pytest_resilience.ledger import frequent, reading
 from pytest_resilience.ledger.lines import BadLine, Record, decode, encode
-from pytest_resilience.ledger.reading import Damage, read
+from pytest_resilience.ledger.reading import Damage, Ends, read
 from pytest_resilience.ledger.seal import Seal
 
 KEYS = st.text(max_size=60) | st.sampled_from(
@@ -157,8 +165,19 @@ def lines(draw: st.DrawFn) -> bytes:
 
 
 def told(folder: Path, *, is_condensed: bool) -> tuple[list[Record], list[Damage], int]:
-    found = read(folder, is_condensed=is_condensed)
-    return list(found.records), found.problems, found.unknown
+    """What is read of a folder, test by test and without its times, and what is said of the rest."""
+    found = read(folder)
+    records = [
+        one for part in (found.condensed if is_condensed else found.records) for one in one_by_one(part)
+    ]
+    return records, found.problems, found.unknown
+
+
+def one_by_one(part: Record | Ends) -> list[Record]:
+    if isinstance(part, Record):
+        return [part._replace(at=0.0)]
+    tests = enumerate(part.fact.one_by_one())
+    return [Record(part.writer, part.seq + 2 * number, 0.0, finished) for number, finished in tests]
 
 
 def without_idle_starts(records: list[Record]) -> list[Record]:
@@ -254,4 +273,20 @@ def test_the_lines_of_an_ordinary_test_are_read_both_at_once(
     )
     (tmp_path / f"seg-{WRITER}.jsonl").write_bytes(content)
     monkeypatch.setattr(reading, "decode", lambda *line: pytest.fail("read one by one"))
-    assert told(tmp_path, is_condensed=True) == ([Record(WRITER, 1, 1795228455.123, end)], [], 0)
+    assert told(tmp_path, is_condensed=True) == ([Record(WRITER, 1, 0.0, end)], [], 0)
+
+
+@given(st.lists(st.tuples(NAMES, OUTCOMES), max_size=6), st.sampled_from([WRITER, OTHER]))
+def test_tests_that_are_told_together_mean_what_they_mean_one_by_one(
+    ends: list[tuple[str, Outcome]], writer: str
+) -> None:
+    together, apart = Run(), Run()
+    for run in (together, apart):
+        run.observe(TestsSelected(("a.py::t",), digest="d"))
+        run.observe(TestFinished("b", Outcome.FAILED), OTHER)
+    tests = [TestFinished(key, outcome, 1, 0.5) for key, outcome in dict(ends).items()]
+    columns = zip(*tests, strict=True) if tests else [()] * 4
+    together.observe(TestsFinished(*columns), writer)
+    apart.observe_all((writer, one) for one in tests)
+    assert together.outcomes() == apart.outcomes()
+    assert [*together.known()] == [*apart.known()]
