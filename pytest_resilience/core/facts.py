@@ -4,7 +4,8 @@ They are named tuples: a test makes several of them, and a resume hundreds of th
 frozen dataclass takes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 from pytest_resilience.core.codes import Code
@@ -176,6 +177,13 @@ class RunEnded(NamedTuple):
 for _named in (TestsSelected, TestInherited, TestsInherited, TestFinished, TestsFinished):
     # They are no tests. Within a named tuple this would be a member.
     _named.__test__ = False  # type: ignore[union-attr]
+
+# As AttemptStarted(key, attempt) and TestFinished(key, outcome, attempts, seconds), of a tuple of these, in a third of the
+# time: between any two tests one of each is made.
+attempt_started: Callable[[tuple[str, int]], AttemptStarted] = partial(tuple.__new__, AttemptStarted)
+finished_test: Callable[[tuple[str, Outcome, int, float]], TestFinished] = partial(
+    tuple.__new__, TestFinished
+)
 
 Fact = (
     SegmentOpened

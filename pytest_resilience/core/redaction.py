@@ -147,6 +147,8 @@ class Redactor:
         self._ask = ask
         self._is_asked = is_asked
         self._clean: set[str] = set()
+        # Whether a key is known to hold no secret. Asked for every line that is written.
+        self.is_clean = self._clean.__contains__
         self.count = 0
 
     def text(self, text: str) -> str:
@@ -198,10 +200,6 @@ class Redactor:
     def vouch(self, keys: Iterable[str]) -> None:
         """Take keys for redacted, because they were made of redacted ids: what comes after that, comes often."""
         self._clean.update(keys)
-
-    def is_clean(self, key: str) -> bool:
-        """Whether a key is known to hold no secret."""
-        return key in self._clean
 
     def are_clean(self, keys: Iterable[str]) -> bool:
         """Whether all the keys are known to hold no secret."""

@@ -98,7 +98,9 @@ class Run:
 
     def observe(self, fact: Fact | TestsFinished, writer: str = "") -> None:
         """Take one fact, written by `writer`."""
-        self._outcomes = self._counts = None
+        # The end changes no outcome, and they are wanted once more after it.
+        if type(fact) is not RunEnded:
+            self._outcomes = self._counts = None
         match fact:
             case TestFinished():
                 self._join(fact.key, _state(writer, fact.attempts, fact.outcome, True), fact.seconds)

@@ -18,7 +18,7 @@ def collection_digest(how: str, content: str, keys: Iterable[str]) -> str:
     if not how or not content:
         return ""
     parts = (how, content, *sorted(keys))
-    text = "".join(map("{}:{}".format, map(len, parts), parts))
+    text = f"{','.join(map(str, map(len, parts)))}:{''.join(parts)}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

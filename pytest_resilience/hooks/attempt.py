@@ -36,7 +36,7 @@ class Course:
     def __init__(self, key: str, policy: RetryPolicy) -> None:
         self.key = key
         self.policy = policy
-        self.limit = policy.most_retries + 1
+        self.limit = 1 + (policy.most_retries if policy.rules else policy.retries)
 
     @classmethod
     def from_plain(cls, key: str, policy: RetryPolicy, plain: dict[str, Any]) -> "Course":
@@ -83,7 +83,7 @@ class Course:
 class Attempt:
     """What one attempt at an item showed so far. `reports` are those not yet given to pytest.
 
-    `phase` is where it failed first, and `error` what with; `later` is what else went wrong after that. `is_brief` says
+    `phase` is where it failed first, and `error` what with; `later` is what else went wrong after that; `passed` is how many phases passed. `is_brief` says
     that failures are shown in one line until it is known that no other attempt follows, and `brief` has those that are.
     `is_logged` says that pytest gets the reports even if another attempt follows. `told` is the attempt as a fact, once
     its errors were let go.
@@ -98,6 +98,7 @@ class Attempt:
     later: tuple[str, ...] = ()
     strict_xpass = False
     seconds = 0.0
+    passed = 0
     told: AttemptEnded | None = None
     is_brief = False
     brief: tuple[tuple[pytest.TestReport, Any], ...] = ()
@@ -116,9 +117,15 @@ class Attempt:
     def saw(self, report: pytest.TestReport, error: BaseException | None) -> None:
         """Take the report of a phase, to be told later."""
         self.reports.append(report)
-        self.phases[self.when] = shown(report)
+        outcome = report.outcome
+        is_plain = outcome == "passed" and not hasattr(report, "wasxfail")
+        if is_plain:
+            self.phases[self.when] = "passed"
+            self.passed += 1
+        else:
+            self.phases[self.when] = shown(report)
         self.seconds += report.duration
-        if report.outcome == "failed":
+        if outcome == "failed":
             self._saw_failure(report, error)
 
     def saw_in_brief(self, report: pytest.TestReport, call: Any) -> None:
@@ -163,6 +170,8 @@ class Attempt:
 
     @property
     def outcome(self) -> Outcome:
+        if self.passed == len(outcomes.PHASES) and not self.phase:
+            return Outcome.PASSED
         return outcomes.of_attempt(self.phases)
 
     def ended(self, key: str, root: str) -> AttemptEnded:

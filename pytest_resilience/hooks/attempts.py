@@ -3,12 +3,13 @@
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from pytest_resilience.core.codes import Code
-from pytest_resilience.core.facts import AttemptStarted, TestFinished
+from pytest_resilience.core.facts import TestFinished, attempt_started, finished_test
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.redaction import Redactor
 from pytest_resilience.core.retry import Again, Enough, RetryPolicy
@@ -51,6 +52,7 @@ class Attempts(Registered):
     ) -> None:
         self._journal = journal
         self._entered = journal.entered
+        self._is_watched = True
         self._redactor = redactor
         self._policy_of = policy_of
         self._key_of = key_of
@@ -58,7 +60,8 @@ class Attempts(Registered):
         self._with_debugger = bool(config.getoption("usepdb", False))
         self._reraise = internals.ends_session(config)
         self._setup_only = bool(config.getoption("setuponly", False))
-        self._shows_setup = bool(config.getoption("setupshow", False))
+        # With the one comes the other.
+        self._shows_setup = bool(config.getoption("setupshow", False)) or self._setup_only
         self._subtests = Subtests()
         self._has_subtests = False
         self._limits = TimeLimits(config)
@@ -74,6 +77,7 @@ class Attempts(Registered):
             session.config.pluginmanager.register(self._subtests, "resilience-subtests")
             self._say_more(session.config)
         self._listeners.count(session.config)
+        self._is_watched = self._journal.is_watched
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -89,11 +93,12 @@ class Attempts(Registered):
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         self._run(item, hook, nextitem)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
-        self._entered("", 0)
+        if self._is_watched:
+            self._entered("", 0)
         return True
 
     def _run(self, item: pytest.Item, hook: Any, nextitem: Any) -> None:
-        deferral = self._deferred.of(item)
+        deferral = self._deferred.of(item) if self._deferred.may_be else None
         if deferral is None:
             course = Course(self._key_of(item), self._policy_of(item))
         else:
@@ -107,13 +112,14 @@ class Attempts(Registered):
         before = internals.Snapshot(item) if course.limit > 1 or self._listeners.are_asked else None
         is_logged = course.policy.reports == "all"
         while True:
-            attempt = Attempt(item, hook, course.number, course.limit, is_logged)
+            number = course.number
+            attempt = Attempt(item, hook, number, course.limit, is_logged)
             self._visible.begin(course)
             if is_logged:
-                repeated.count(item, course.number)
+                repeated.count(item, number)
             try:
-                self._journal.started(AttemptStarted(course.key, course.number))
-                if course.number > 1:
+                self._journal.started(attempt_started((course.key, number)))
+                if number > 1:
                     self._limits.begin(item)
                 self._attempt(nextitem, course, attempt)
             except BaseException as error:
@@ -153,12 +159,12 @@ class Attempts(Registered):
         before the teardown for a failure that is not retried, and after it for a pass that a failing teardown could
         still take back.
         """
-        item = attempt.item
-        armed = self._listeners.are_asked or (attempt.number < attempt.limit and not self._with_debugger)
+        item, number = attempt.item, attempt.number
+        has_more = number < attempt.limit and not self._with_debugger
         # Nobody sees what is thrown away.
-        attempt.is_brief = attempt.number < attempt.limit and not (self._with_debugger or attempt.is_logged)
+        attempt.is_brief = has_more and not attempt.is_logged
         internals.open_item(item)
-        is_certain = attempt.number == 1 and course.policy.min_passes == 1 and not armed
+        is_certain = number == 1 == course.policy.min_passes and not (has_more or self._listeners.are_asked)
         if self._has_subtests:
             self._subtests.begin(hold=not is_certain)
         try:
@@ -171,42 +177,64 @@ class Attempts(Registered):
                         self._tell(course, attempt)
                     return
                 self._release(attempt)
-            stopping = item.session.shouldfail or item.session.shouldstop
-            following = None if stopping else self._deferred.after(nextitem)
-            self._phase(attempt, "teardown", nextitem=following)
-            course.passes += attempt.outcome is Outcome.PASSED
-            is_open = not has_failed and (attempt.outcome.is_bad or course.policy.min_passes > 1)
-            if is_open and self._is_repeated(course, attempt):
+            session = item.session
+            following = nextitem
+            if session.shouldfail or session.shouldstop:
+                following = None
+            elif self._deferred.may_be:
+                following = self._deferred.after(nextitem)
+            self._tear_down(attempt, following)
+            has_passed = attempt.outcome is Outcome.PASSED
+            course.passes += has_passed
+            if (
+                not has_failed
+                and (not has_passed or course.policy.min_passes > 1)
+                and (has_passed or attempt.outcome.is_bad)
+                and self._is_repeated(course, attempt)
+            ):
                 self._make_way(attempt, nextitem)
                 self._tell(course, attempt)
         finally:
             internals.close_item(item)
 
     def _setup_and_call(self, attempt: Attempt, *, at_once: bool = False) -> None:
-        report = self._phase(attempt, "setup")
+        item, hook = attempt.item, attempt.hook
+        report = self._phase(attempt, "setup", partial(hook.pytest_runtest_setup, item=item))
         if at_once:
             self._release(attempt)
-        if report.outcome == "passed":
-            if self._shows_setup:
-                internals.show_setup(attempt.item, add_space=not self._setup_only)
-            if not self._setup_only:
-                self._phase(attempt, "call")
-                if self._has_subtests and self._subtests.has_failed:
-                    attempt.saw_failed_subtest(self._subtests.error)
-                if at_once:
-                    self._release(attempt)
+        if report.outcome != "passed":
+            return
+        if self._shows_setup:
+            internals.show_setup(item, add_space=not self._setup_only)
+            if self._setup_only:
+                return
+        self._phase(attempt, "call", partial(hook.pytest_runtest_call, item=item))
+        if self._has_subtests and self._subtests.has_failed:
+            attempt.saw_failed_subtest(self._subtests.error)
+        if at_once:
+            self._release(attempt)
 
-    def _phase(self, attempt: Attempt, when: str, **arguments: Any) -> pytest.TestReport:
+    def _tear_down(self, attempt: Attempt, nextitem: Any) -> None:
+        item, hook = attempt.item, attempt.hook
+        self._phase(attempt, "teardown", partial(hook.pytest_runtest_teardown, item=item, nextitem=nextitem))
+        if self._limits.are_set:
+            self._limits.pause(item)
+
+    def _phase(self, attempt: Attempt, when: Any, work: Callable[[], None]) -> pytest.TestReport:
         attempt.when = when
-        self._entered(when, attempt.number)
-        report, call = internals.run_phase(
-            attempt.item, attempt.hook, when, self._reraise, is_brief=attempt.is_brief, **arguments
-        )
-        if when == "teardown" and self._limits.are_set:
-            self._limits.pause(attempt.item)
+        if self._is_watched:
+            self._entered(when, attempt.number)
+        call = pytest.CallInfo.from_call(work, when=when, reraise=self._reraise)
+        report: pytest.TestReport
+        if attempt.is_brief:
+            report = internals.brief_report(attempt.item, attempt.hook, call)
+        else:
+            report = attempt.hook.pytest_runtest_makereport(item=attempt.item, call=call)
+        # To be asked now: a unittest keeps its error until the report is made.
         if call.excinfo is None:
             attempt.saw(report, None)
             return report
+        internals.interact(attempt.item, attempt.hook, call, report)
         attempt.saw(report, call.excinfo.value)
         if attempt.is_brief:
             attempt.saw_in_brief(report, call)
@@ -252,7 +280,7 @@ class Attempts(Registered):
         if decision.strategy != "immediate":
             node = self._deferred.after_failed(item, nextitem, decision.strategy)
         if attempt.when != "teardown":
-            self._phase(attempt, "teardown", nextitem=node)
+            self._tear_down(attempt, node)
         keep = None if node is None else internals.kept(item, node, scopes=decision.refresh)
         definitions = internals.failed_fixtures(item, attempt.error)
         definitions += internals.named_fixtures(item, decision.refresh)
@@ -300,12 +328,13 @@ class Attempts(Registered):
     def _release(self, attempt: Attempt) -> None:
         if attempt.brief:
             attempt.complete()
-        is_plain = not (self._has_subtests or attempt.is_logged)
-        for report in attempt.reports:
-            if not is_plain or report.outcome == "failed":
+        log, reports = attempt.hook.pytest_runtest_logreport, attempt.reports
+        is_plain = not (attempt.phase or self._has_subtests or attempt.is_logged)
+        for report in reports:
+            if not is_plain:
                 self._announce(report, attempt)
-            attempt.hook.pytest_runtest_logreport(report=report)
-        attempt.reports.clear()
+            log(report=report)
+        reports.clear()
 
     def _announce(self, report: pytest.TestReport, attempt: Attempt) -> None:
         """What is to be said before a report goes out, or by it."""
@@ -354,11 +383,15 @@ class Attempts(Registered):
 
     def _finish(self, course: Course, attempt: Attempt) -> None:
         """Write the final outcome, then report: who has seen a report finds the outcome in the ledger."""
-        last = attempt.outcome
-        final, reproach = course.policy.verdict(last, passes=course.passes, is_marred=course.is_marred)
-        finished = TestFinished(course.key, final, attempt.number, course.seconds)
+        last, number = attempt.outcome, attempt.number
+        is_plain = last is Outcome.PASSED and number == 1 == course.policy.min_passes
+        if is_plain:
+            final, reproach = last, ""
+        else:
+            final, reproach = course.policy.verdict(last, passes=course.passes, is_marred=course.is_marred)
+        finished = finished_test((course.key, final, number, course.seconds))
         # A plain pass needs no record of its own; a skip that made a failed test flaky does.
-        is_told = final.is_bad or (final is Outcome.FLAKY and last is not Outcome.PASSED)
+        is_told = not is_plain and (final.is_bad or (final is Outcome.FLAKY and last is not Outcome.PASSED))
         ended = attempt.ended(course.key, self._root) if is_told else None
         if ended is not None and reproach:
             ended = course.reproached(ended, reproach)
@@ -369,13 +402,13 @@ class Attempts(Registered):
             ended = redacted(ended, self._redactor)
             self._journal.write(ended)
         self._journal.write(finished)
-        if final is not Outcome.PASSED or attempt.number > 1 or course.key != attempt.item.nodeid:
+        if not is_plain or course.key != attempt.item.nodeid:
             self._say_more(attempt.item.config)
             attach(attempt.reports[-1], finished, ended)
-        if attempt.number > 1:
+        if number > 1:
             attempt.reports[-1].user_properties += [
                 ("resilience_outcome", final.value),
-                ("resilience_attempts", attempt.number),
+                ("resilience_attempts", number),
             ]
             if final is Outcome.FLAKY and last is Outcome.PASSED:
                 for report in attempt.reports:

@@ -35,7 +35,12 @@ class Deferral:
 
 
 class Relay(Protocol):
-    """Who else may run a test that waits. In a serial session nobody; under xdist the controller finds a worker."""
+    """Who else may run a test that waits. In a serial session nobody; under xdist the controller finds a worker.
+
+    `is_there` says whether anybody does.
+    """
+
+    is_there: bool
 
     def hands_over(self, item: pytest.Item, strategy: Strategy) -> bool:
         """Whether another process makes the next attempt; else this one does, at its end."""
@@ -55,6 +60,8 @@ class Relay(Protocol):
 
 class Alone:
     """The relay of a session without workers."""
+
+    is_there = False
 
     def hands_over(self, item: pytest.Item, strategy: Strategy) -> bool:
         """Nobody else is there."""
@@ -85,12 +92,15 @@ class Deferred(Registered):
         self._give_up = give_up
         self._is_worker = is_worker
         self._waiting: list[Deferral] = []
+        # Whether any test waits, or may come from elsewhere: as long as none does, nobody has to ask.
+        self.may_be = relay.is_there
         self._next: Deferral | None = None
 
     # -- one test after another -----------------------------------------------------------------------------------
 
     def put(self, deferral: Deferral) -> None:
         """A test failed, and its next attempt comes later."""
+        self.may_be = True
         is_handed_over = self._relay.hands_over(deferral.item, deferral.strategy)
         self._relay.waits(deferral, is_handed_over=is_handed_over)
         if not is_handed_over:

@@ -38,11 +38,8 @@ class Guarded(Registered):
         self._limits: dict[str, float] = {}
         self._board: Board | None = None
         self._interruption: Interruption | None = None
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether there is a guard."""
-        return self._board is not None
+        # Whether there is a guard.
+        self.is_guarded = False
 
     # -- what the session does ------------------------------------------------------------------------------------
 
@@ -97,6 +94,7 @@ class Guarded(Registered):
             self._interruption.remove()
             self._board.close()
         self._board = self._interruption = None
+        self.is_guarded = False
 
     # -- the guard ------------------------------------------------------------------------------------------------
 
@@ -118,6 +116,7 @@ class Guarded(Registered):
             finally:
                 os.close(session)
             self._board = board
+            self.is_guarded = True
             self._interruption = Interruption(guard.stacks_of_session, self._heard)
             self._interruption.install()
 

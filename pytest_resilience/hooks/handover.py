@@ -43,6 +43,8 @@ class Handover(Registered):
     `crash_retries` is how often tests are usually tried again whose worker dies; None where all are alike.
     """
 
+    is_there = True
+
     def __init__(
         self,
         config: pytest.Config,

@@ -19,7 +19,6 @@ from _pytest.outcomes import Failed as Failed
 from _pytest.runner import check_interactive_exception, show_test_item
 
 from pytest_resilience.core.errors import causes
-from pytest_resilience.core.outcomes import PHASES
 
 # The counts of failed subtests, None where pytest has no subtests (before 9).
 _FAILED_SUBTESTS: Any = None
@@ -44,34 +43,22 @@ def ends_session(config: pytest.Config) -> tuple[type[BaseException], ...]:
     return (pytest.exit.Exception,) if with_debugger else (pytest.exit.Exception, KeyboardInterrupt)
 
 
-_HOOKS = {phase: f"pytest_runtest_{phase}" for phase in PHASES}
-
-
-def run_phase(
-    item: pytest.Item,
-    hook: Any,
-    when: Any,
-    reraise: tuple[type[BaseException], ...],
-    *,
-    is_brief: bool = False,
-    **arguments: Any,
-) -> tuple[pytest.TestReport, "pytest.CallInfo[None]"]:
-    """Run one phase of an item through pytest's own hooks, `hook` being the item's.
-
-    Returns its report, not logged yet, and what pytest knows of the phase. Raises what is in `reraise`. A brief report
-    shows a failure in one line, see `in_full`.
-    """
-    run = partial(getattr(hook, _HOOKS[when]), item=item, **arguments)
-    call = pytest.CallInfo.from_call(run, when=when, reraise=reraise)
+def brief_report(item: pytest.Item, hook: Any, call: "pytest.CallInfo[None]") -> pytest.TestReport:
+    """The report of a phase that shows a failure in one line, see `in_full`; `hook` is the item's."""
+    report: pytest.TestReport
     # A unittest keeps its error until the report is made.
-    if is_brief and (call.excinfo is not None or getattr(item, "_excinfo", None)):
-        with _in_one_line(item.config):
-            report: pytest.TestReport = hook.pytest_runtest_makereport(item=item, call=call)
-    else:
+    if call.excinfo is None and not getattr(item, "_excinfo", None):
         report = hook.pytest_runtest_makereport(item=item, call=call)
-    if call.excinfo is not None and check_interactive_exception(call, report):
+        return report
+    with _in_one_line(item.config):
+        report = hook.pytest_runtest_makereport(item=item, call=call)
+        return report
+
+
+def interact(item: pytest.Item, hook: Any, call: "pytest.CallInfo[None]", report: pytest.TestReport) -> None:
+    """Let the debugger and others look at what failed, as pytest does."""
+    if check_interactive_exception(call, report):
         hook.pytest_exception_interact(node=item, call=call, report=report)
-    return report, call
 
 
 @contextmanager

@@ -25,6 +25,10 @@ class Journal(Protocol):
     def started(self, started: AttemptStarted) -> None:
         """An attempt begins: make it durable, so that a process that dies in it has said so. Never raises."""
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody looks at what is entered; told when all tests are known."""
+
     def entered(self, phase: str, attempt: int) -> None:
         """An attempt goes into a phase; `phase` is "waiting" until an attempt begins, and empty between tests."""
 

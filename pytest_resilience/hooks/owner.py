@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 # The exit status of a run that is green but for its flaky tests, as pytest-rerunfailures has it too.
 FLAKY_STATUS = 7
+# Under which name the owner is known where it has no segment.
+_NO_WRITER = "ctl"
 
 # Tests replace these; we want the real ones.
 _now = time.time
@@ -89,6 +91,7 @@ class Owner:
         self.allowance: Allowance | None = None
         limits = settings["stop.after"], settings["stop.same-error"]
         self._thresholds = _thresholds(*limits) if any(limits) else []
+        self.has_thresholds = bool(self._thresholds)
 
     # -- the beginning --------------------------------------------------------------------------------------------
 
@@ -204,9 +207,10 @@ class Owner:
         self.is_selected = True
         self.unimported = len(collected.unimported)
         self.redacted_ids = collected.redacted
+        files = by_file(keys)
         facts: list[TestsSelected | FileCollected] = [
-            *self._of_files(keys),
-            *self._of_whole_files(collected, keys),
+            *self._of_files(keys, files),
+            *self._of_whole_files(collected, keys, files),
             *_of_fate(collected.carried, "carried"),
             *_of_fate(collected.held, "held"),
             *_of_fate(collected.gone, "gone"),
@@ -229,24 +233,28 @@ class Owner:
                     Code.LEDGER_UNWRITABLE, f"{error}. Tests go on; tests never started will not be known"
                 )
 
-    def _of_files(self, keys: list[str]) -> list[TestsSelected]:
+    def _of_files(self, keys: list[str], files: dict[str, list[str]]) -> list[TestsSelected]:
         # Of a test whose id is not told the content must not be known: then nothing takes it for good.
         untold = [*filter(is_redacted, keys)] if is_redacted("\n".join(keys)) else []
-        told = [key for key in keys if not is_redacted(key)] if untold else keys
+        if untold:
+            files = by_file(key for key in keys if not is_redacted(key))
         return [
             *(
                 TestsSelected(keys=tuple(some), digest=self.contents.digest(file))
-                for file, some in by_file(told).items()
+                for file, some in files.items()
             ),
             *_of_fate(untold, "run"),
         ]
 
-    def _of_whole_files(self, collected: Collected, keys: list[str]) -> list[FileCollected]:
+    def _of_whole_files(
+        self, collected: Collected, keys: list[str], files: dict[str, list[str]]
+    ) -> list[FileCollected]:
         if collecting.is_narrowed(self.config):
             return []
-        whole = frozenset(collected.whole)
-        selected = (*keys, *collected.carried, *collected.held) if whole else ()
-        files = by_file(key for key in selected if file_of(key) in whole)
+        if collected.carried or collected.held:
+            whole = frozenset(collected.whole)
+            selected = (*keys, *collected.carried, *collected.held) if whole else ()
+            files = by_file(key for key in selected if file_of(key) in whole)
         digests = {
             file: collection_digest(self._how, self.contents.digest(file), files.get(file, ()))
             for file in collected.whole
@@ -265,14 +273,15 @@ class Owner:
 
     def write(self, fact: Fact) -> None:
         """Make a fact durable and known. Never raises."""
-        if self.segment is not None:
-            self.segment.write(fact)
-        self.run.observe(fact, self.writer)
+        segment = self.segment
+        if segment is not None:
+            segment.write(fact)
+        self.run.observe(fact, segment.writer if segment is not None else _NO_WRITER)
 
     @property
     def writer(self) -> str:
         """Under which name the owner writes."""
-        return self.segment.writer if self.segment is not None else "ctl"
+        return self.segment.writer if self.segment is not None else _NO_WRITER
 
     def observe(self, finished: TestFinished, ended: AttemptEnded | None) -> DecisionTaken | None:
         """Look at a final outcome; the decision to stop that follows from it, None to go on."""
@@ -392,6 +401,8 @@ class Owner:
     def turned(self) -> list[str]:
         """The keys of tests that were bad and are good now, with the same files. Deaths tell nothing of a test."""
         known = self.run.inherited
+        if not known:
+            return []
         return [
             key
             for key in self.run.having(*_GOOD_NOW)

@@ -44,7 +44,7 @@ class Policies(Registered):
 
     def of(self, item: pytest.Item) -> RetryPolicy:
         """The policy of an item that was collected."""
-        return self._of_item.get(id(item), self._default)
+        return self._of_item.get(id(item), self._default) if self._of_item else self._default
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -1,7 +1,7 @@
 """The plan of a resume, applied to what this process collected; every process applies the same plan."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, is_
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +17,9 @@ from pytest_resilience.ledger.sizes import stored_keys
 if TYPE_CHECKING:
     from pytest_resilience.core.resume import Plan
     from pytest_resilience.hooks.spared import Spared
+
+
+_NODEID = attrgetter("nodeid")
 
 
 class Orders(NamedTuple):
@@ -103,6 +106,7 @@ class Selection(Registered):
         self._orders_when_made = orders
         self._orders = Orders()
         self._rootdir = rootdir
+        self._root = str(rootdir).rstrip("/")
         self._done = done
         self._redactor = redactor
         # By identity: the hash of an item of pytest 8 changes when xdist puts a group on its id.
@@ -142,7 +146,7 @@ class Selection(Registered):
         if not isinstance(collector, pytest.File):
             return None
         file = collector.nodeid
-        if collector.path != self._rootdir / file:
+        if str(collector.path) != f"{self._root}/{file}":
             # Another file, outside of the rootdir, goes by the same name.
             self._broken.add(file)
         elif file in self._orders.unimported:
@@ -166,7 +170,7 @@ class Selection(Registered):
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> object:
         # Before all others: the numbers of equal ids must not depend on what is deselected or shuffled.
         taken = self._carry_unmade()
-        nodeids = [item.nodeid for item in items]
+        nodeids = list(map(_NODEID, items))
         keys = stored_keys(keys_of((*taken, *self._redactor.keys(nodeids)))[len(taken) :])
         self._redactor.vouch(keys)
         if any(map(is_redacted, self._orders.outstanding)):
@@ -178,8 +182,9 @@ class Selection(Registered):
             self._all.update(keys)
         result = yield
         # After all others: xdist has put group suffixes on ids, and what is left is what would run.
-        self._set_keys(before, [item.nodeid for item in before], keys)
-        self._is_whole = set(map(id, before)) == set(map(id, items))
+        self._set_keys(before, list(map(_NODEID, before)), keys)
+        is_same = len(before) == len(items) and all(map(is_, before, items))
+        self._is_whole = is_same or set(map(id, before)) == set(map(id, items))
         if self._orders.carried or self._orders.held or self._orders.last:
             self._apply(items)
         return result
@@ -205,8 +210,11 @@ class Selection(Registered):
             file = item.getparent(pytest.File)  # type: ignore[type-abstract]
             files[id(parent)] = file.nodeid if file is not None else ""
         found = list(map(files.__getitem__, map(id, parents)))
-        if found == list(map(file_of, keys)) and "" not in found and not any(map(is_repeated, keys)):
-            return
+        if all(files.values()) and not any("::" in file for file in files.values()):
+            begins = {parent: f"{file}::" for parent, file in files.items()}
+            beginnings = map(begins.__getitem__, map(id, parents))
+            if all(map(str.startswith, keys, beginnings)) and " #" not in "\n".join(keys):
+                return
         for file_id, key in zip(found, keys, strict=True):
             if not file_id or file_id != file_of(key) or is_repeated(key):
                 self._broken.update((file_of(key), file_id))
@@ -238,7 +246,7 @@ class Selection(Registered):
         if self._orders.last:
             # A conftest file of a subfolder is asked for the order even later than we are.
             session.items.sort(key=lambda item: self.key_of(item) in self._orders.last)
-        nodeids = [item.nodeid for item in session.items]
+        nodeids = list(map(_NODEID, session.items))
         keys = [self.key_of(item) for item in session.items] if self._odd else nodeids
         is_plain = keys == nodeids and _are_sendable(nodeids)
         pairs = [] if is_plain else list(zip(keys, nodeids, strict=True))

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_resilience.core.codes import Code
-from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
+from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, TestFinished
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
 from pytest_resilience.hooks.guarded import Guarded
@@ -21,20 +21,25 @@ class Serial:
         self._terminal = terminal
         self._guarded = guarded
         self.entered = guarded.entered
+        # Make a fact durable and known.
+        self.write = owner.write
 
     def may_go_on(self, item: pytest.Item) -> bool:
         """Pytest's own loop stops a session."""
-        self._guarded.begins(item)
+        if self._guarded.is_guarded:
+            self._guarded.begins(item)
         return True
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is a guard."""
+        return self._guarded.is_guarded
 
     def started(self, started: AttemptStarted) -> None:
         """Make it durable. The live fold need not know: this process sees the end of the attempt, or nothing more."""
-        if self._owner.segment is not None:
-            self._owner.segment.write(started)
-
-    def write(self, fact: Fact) -> None:
-        """Make a fact durable and known."""
-        self._owner.write(fact)
+        segment = self._owner.segment
+        if segment is not None:
+            segment.write(started)
 
     def refuses_retry(self, key: str, attempt: int, outcome: Outcome, is_wanted: bool) -> str:
         """Ask the owner."""
@@ -65,11 +70,13 @@ class Serial:
 
     def finished(self, finished: TestFinished, ended: AttemptEnded | None) -> None:
         """Stop after this test when a threshold says so."""
-        if self._owner.allowance is not None and finished.outcome is Outcome.PASSED:
-            self._owner.allowance.passed(finished.key)
-        decision = self._owner.observe(finished, ended)
-        if decision is not None:
-            stop_serial(self._owner, decision)
+        owner = self._owner
+        if owner.allowance is not None and finished.outcome is Outcome.PASSED:
+            owner.allowance.passed(finished.key)
+        if owner.has_thresholds:
+            decision = owner.observe(finished, ended)
+            if decision is not None:
+                stop_serial(owner, decision)
 
     def collected(self, collected: Collected) -> None:
         """Take the selection."""

@@ -74,6 +74,11 @@ class Worker(Registered):
                 self._writer = segment.writer
                 self._stacks.check()
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether the controller can see it."""
+        return self._board is not None
+
     def write(self, fact: Fact) -> None:
         """Write a fact, unless the controller is gone: what an orphan sees is no verdict, it may be interrupted."""
         if type(fact) is TestFinished and _getppid() != self._parent:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path, PurePosixPath
+from io import FileIO
+from pathlib import Path
 
 
 class Contents:
@@ -14,9 +15,12 @@ class Contents:
 
     def __init__(self, rootdir: Path, watch: Sequence[str] = (), ledger: Path | None = None) -> None:
         self._rootdir = rootdir
+        # Paths are texts here: of a large suite thousands are made, and a Path takes as long as reading the file.
+        self._root = str(rootdir)
         self._watch = watch
         self._ledger = ledger
         self._read: dict[str, bytes] = {}
+        self._conftests: dict[str, bytes] = {}
         self._digests: dict[str, str] = {}
 
     def digest(self, file: str) -> str:
@@ -27,17 +31,25 @@ class Contents:
         return known
 
     def _digest(self, file: str) -> str:
-        path = PurePosixPath(file)
-        if not file or path.is_absolute():
+        if not file or file.startswith("/"):
             return ""
         own, others = self._content(file), self._watched
         if own is None or others is None:
             return ""
         total = blake2b(own, digest_size=8)
-        for folder in path.parents:
-            total.update(self._content(str(folder / "conftest.py")) or b"-")
+        total.update(self._above(file.rpartition("/")[0]))
         total.update(others)
         return total.hexdigest()
+
+    def _above(self, folder: str) -> bytes:
+        """What is in the conftest files of a folder and of those above it, from the innermost one on."""
+        known = self._conftests.get(folder)
+        if known is None:
+            known = self._content(f"{folder}/conftest.py" if folder else "conftest.py") or b"-"
+            if folder:
+                known += self._above(folder.rpartition("/")[0])
+            self._conftests[folder] = known
+        return known
 
     @cached_property
     def _watched(self) -> bytes | None:
@@ -51,7 +63,8 @@ class Contents:
         known = self._read.get(file)
         if known is None:
             try:
-                known = blake2b((self._rootdir / file).read_bytes(), digest_size=16).digest()
+                with FileIO(f"{self._root}/{file}") as opened:
+                    known = blake2b(opened.readall(), digest_size=16).digest()
             except (OSError, ValueError):
                 known = b""
             self._read[file] = known

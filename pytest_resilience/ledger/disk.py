@@ -29,7 +29,6 @@ class Disk:
     _FOLDER: ClassVar[int] = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
     _open = staticmethod(os.open)
-    _write = staticmethod(os.write)
     _fchmod = staticmethod(os.fchmod)
     _ftruncate = staticmethod(os.ftruncate)
     _rename = staticmethod(os.rename)
@@ -46,7 +45,10 @@ class Disk:
     _S_ISREG = staticmethod(stat.S_ISREG)
     _geteuid = staticmethod(os.geteuid)
     fstat = staticmethod(os.fstat)
+    seek = staticmethod(os.lseek)
     close = staticmethod(os.close)
+    # How many bytes went out, as the kernel tells; the file was opened for appending.
+    append = staticmethod(cast("Callable[[int, bytes], int]", os.write))
     read = staticmethod(os.read)
     _pread = staticmethod(os.pread)
     _listdir = staticmethod(cast("Callable[[int], list[str]]", os.listdir))
@@ -104,10 +106,6 @@ class Disk:
     def names(self, folder: int) -> list[str]:
         """What is in the folder, in no order."""
         return self._listdir(folder)
-
-    def append(self, fd: int, data: bytes) -> int:
-        """How many bytes went out, as the kernel tells."""
-        return self._write(fd, data)
 
     def truncate(self, fd: int, size: int) -> None:
         self._ftruncate(fd, size)

@@ -46,6 +46,7 @@ from pytest_resilience.ledger.members import (
 from pytest_resilience.ledger.portions import split_tests
 from pytest_resilience.ledger.seal import CODE_CHARS, Seal
 from pytest_resilience.ledger.sizes import (
+    KEY_SURELY_FITS,
     MAX_LINE,
     WORD_CHARS,
     quoted_key,
@@ -67,6 +68,7 @@ __all__ = [
 
 FORMAT = (1, 0)
 _TAIL = len(b',"c":"00000000"}')
+_MAX_BODY = MAX_LINE - _TAIL - 1
 _SIGNED = b',"h":"%b"'
 _SIGNATURE = len(_SIGNED % bytes(CODE_CHARS))
 
@@ -108,9 +110,9 @@ def _seconds(seconds: float) -> str:
     return repr(float(seconds)) if math.isfinite(seconds) else "0.0"
 
 
-_STARTED = '{"k":"st","w":%s,"s":%d,"t":%.3f,"id":%s,"n":%s'
-_FINISHED = '{"k":"fin","w":%s,"s":%d,"t":%.3f,"id":%s,"o":"%s","n":%s,"d":%s'
 _INHERITED = '{"k":"inh","w":%s,"s":%d,"t":%.3f,"id":%s,"o":"%s","run":%s,"n":%s,"d":%s,"dg":%s,"de":%s'
+# A process has one writer most often.
+_writer = lru_cache(maxsize=64)(_quote)
 # Nearly all tests of a chain come from the same few runs and files.
 _word = lru_cache(maxsize=4096)(quoted_word)
 
@@ -127,18 +129,15 @@ def encode(fact: Fact, writer: str, seq: int, at: float, seal: Seal | None = Non
     if type(fact) is AttemptStarted:
         key, attempt = fact
         number = "1" if attempt == 1 else _count(attempt)
-        body = _STARTED % (_quote(writer), seq, at, quoted_key(key), number)
+        id_ = _quote(key) if len(key) <= KEY_SURELY_FITS else quoted_key(key)
+        body = f'{{"k":"st","w":{_writer(writer)},"s":{seq},"t":{at:.3f},"id":{id_},"n":{number}'
     elif type(fact) is TestFinished:
         key, outcome, attempts, seconds = fact
         number = "1" if attempts == 1 else _count(attempts)
-        body = _FINISHED % (
-            _quote(writer),
-            seq,
-            at,
-            quoted_key(key),
-            outcome._value_,
-            number,
-            _seconds(seconds),
+        id_ = _quote(key) if len(key) <= KEY_SURELY_FITS else quoted_key(key)
+        body = (
+            f'{{"k":"fin","w":{_writer(writer)},"s":{seq},"t":{at:.3f},"id":{id_}'
+            f',"o":"{outcome._value_}","n":{number},"d":{_seconds(seconds)}'
         )
     elif type(fact) is TestInherited:
         key, outcome, run, attempts, seconds, digest, deaths = fact
@@ -160,7 +159,7 @@ def encode(fact: Fact, writer: str, seq: int, at: float, seal: Seal | None = Non
     data = body.encode("ascii")
     if seal is not None:
         data += _SIGNED % seal.sign(data).encode("ascii")
-    if len(data) > MAX_LINE - _TAIL - 1:
+    if len(data) > _MAX_BODY:
         raise ValueError(f"a fact of {len(data)} bytes is too large for a line")
     return b'%b,"c":"%08x"}\n' % (data, crc32(data))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from pytest_resilience.core.facts import Fact, TestInherited, TestsInherited, TestsSelected
-from pytest_resilience.ledger.sizes import MAX_LINE, quoted_keys
+from pytest_resilience.ledger.sizes import MAX_LINE, length_of_quoted_keys
 
 KEYS_IN_LINE = 500
 # Of these tests each has its seconds, too: as many characters at most.
@@ -20,7 +20,7 @@ def split_tests(fact: TestsSelected) -> Iterator[TestsSelected]:
 
 def _fitting(keys: tuple[str, ...], room: int = _ROOM) -> Iterator[tuple[str, ...]]:
     # Most often all fit; else their halves may, and a single key always does.
-    if len(keys) == 1 or len(quoted_keys(keys)) <= room:
+    if len(keys) == 1 or length_of_quoted_keys(keys) <= room:
         yield keys
         return
     middle = len(keys) // 2

@@ -17,7 +17,7 @@ WORD_CHARS = 128
 _KEY_ROOM, _TEXT_ROOM, _WORD_ROOM = 8192, 3072, 256
 _quoted_list = JSONEncoder(separators=(",", ":")).encode
 # A character becomes 12 bytes at most, so that up to here nothing needs to be measured.
-_KEY_SURELY_FITS = _KEY_ROOM // 12
+KEY_SURELY_FITS = _KEY_ROOM // 12
 
 
 def stored_key(key: str) -> str:
@@ -36,7 +36,7 @@ def stored_key(key: str) -> str:
 
 def stored_keys(keys: list[str]) -> list[str]:
     """The same for many keys."""
-    if len(max(keys, key=len, default="")) <= _KEY_SURELY_FITS and "".join(keys).isascii():
+    if len(max(keys, key=len, default="")) <= KEY_SURELY_FITS and "".join(keys).isascii():
         return keys
     return [*map(stored_key, keys)]
 
@@ -60,14 +60,25 @@ def _longest_head(text: str, room: int) -> str:
 
 def quoted_key(key: str) -> str:
     """The stored form of a key as JSON."""
-    return _quote(key if len(key) <= _KEY_SURELY_FITS else stored_key(key))
+    return _quote(key if len(key) <= KEY_SURELY_FITS else stored_key(key))
 
 
 def quoted_keys(keys: Sequence[str]) -> str:
     """The stored forms of keys as a list in JSON."""
-    if len(max(keys, key=len, default="")) <= _KEY_SURELY_FITS:
+    if len(max(keys, key=len, default="")) <= KEY_SURELY_FITS:
         return _quoted_list(keys)
     return f"[{','.join(map(quoted_key, keys))}]"
+
+
+def length_of_quoted_keys(keys: Sequence[str]) -> int:
+    """How long `quoted_keys` is. Of keys in which nothing has to be escaped that can be told without it."""
+    text = "".join(keys)
+    is_plain = (
+        len(max(keys, key=len, default="")) <= KEY_SURELY_FITS and text.isascii() and text.isprintable()
+    )
+    if not is_plain:
+        return len(quoted_keys(keys))
+    return len(text) + text.count('"') + text.count("\\") + 3 * len(keys) + 1
 
 
 def quoted_text(text: str) -> str:

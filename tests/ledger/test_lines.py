@@ -36,7 +36,13 @@ from pytest_resilience.ledger.lines import (
     encode_all,
 )
 from pytest_resilience.ledger.portions import split_tests, together
-from pytest_resilience.ledger.sizes import KEY_CHARS, MAX_LINE, stored_key
+from pytest_resilience.ledger.sizes import (
+    KEY_CHARS,
+    MAX_LINE,
+    length_of_quoted_keys,
+    quoted_keys,
+    stored_key,
+)
 
 ANY_CHARACTER = st.characters(codec=None, exclude_categories=())
 KEYS = st.text(ANY_CHARACTER, max_size=60)
@@ -141,6 +147,11 @@ def test_a_line_is_printable_ascii_with_one_newline_and_the_checksum_last(fact: 
     assert line.endswith(b"\n")
     assert all(32 <= byte < 127 for byte in line[:-1])
     assert list(json.loads(line))[-1] == "c"
+
+
+@given(st.lists(KEYS | st.text(st.characters(max_codepoint=127), max_size=900), min_size=1, max_size=5))
+def test_how_long_quoted_keys_are_is_known_without_quoting_them(keys: list[str]) -> None:
+    assert length_of_quoted_keys(keys) == len(quoted_keys(keys))
 
 
 @given(KEYS, st.integers(1, 3000))

@@ -201,22 +201,34 @@ def test_a_removed_file_is_followed_by_a_new_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.invariant(16)
-def test_a_descriptor_that_a_test_put_its_file_on_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fact", [passed("b"), started("b")])
+def test_a_descriptor_that_a_test_put_its_file_on_is_left_alone(tmp_path: Path, fact: Fact) -> None:
     segment = a_segment(tmp_path)
     assert segment.write(passed("a"))
     assert segment._fd is not None
     taken = segment._fd
     with (tmp_path / "victim").open("w+b") as victim:
         os.dup2(victim.fileno(), taken)
-        assert segment.write(passed("b"))
+        assert segment.write(fact)
         segment.sync()
         segment.close()
         assert os.fstat(taken).st_ino == os.fstat(victim.fileno()).st_ino, "their descriptor was closed"
         os.close(taken)
         assert os.fstat(victim.fileno()).st_size == 0
     # The first fact is there twice: in the old file, and, not being synced, in the new one.
-    assert set(map(repr, about_tests(tmp_path))) == {repr(passed("a")), repr(passed("b"))}
+    assert set(map(repr, about_tests(tmp_path))) == {repr(passed("a")), repr(fact)}
     assert read(tmp_path).problems == []
+
+
+@pytest.mark.invariant(16)
+def test_a_start_finds_a_descriptor_that_a_test_closed(tmp_path: Path) -> None:
+    segment = a_segment(tmp_path)
+    assert segment.write(passed("a"))
+    assert segment._fd is not None
+    os.close(segment._fd)
+    assert segment.write(started("b"))
+    segment.close()
+    assert set(map(repr, about_tests(tmp_path))) == {repr(passed("a")), repr(started("b"))}
 
 
 def run_python(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":
