@@ -16,9 +16,6 @@ from pytest_resilience.hooks.workers import Workers
 if TYPE_CHECKING:
     from pytest_resilience.hooks.poisoned import Poisoned
 
-# What makes a report of a phase more than a plain pass.
-_ODD = frozenset({"wasxfail", "resilience", "resilience_repeated"})
-
 
 class Arrivals:
     """Looks at each test once before pytest has its reports, and once when it has had them.
@@ -54,7 +51,6 @@ class Arrivals:
             self._held.release_all()
 
     def _arrived(self, node: Any, reports: list[pytest.TestReport]) -> None:
-        assert self._held is not None
         last = reports[-1]
         index: int | None = getattr(last, "item_index", None)
         # One test may come to several ends: all but the last are marked, and others follow.
@@ -63,18 +59,38 @@ class Arrivals:
             self._through[node] = index
         if self._poisoned is not None and self._poisoned.takes(node, reports):
             return
-        is_plain = True
+        is_plain, why_stopped = self._give(node, reports)
+        if is_through:
+            self._redistribution.reported(node, last)
+            if is_plain:
+                self._workers.take_pass(node, last)
+            else:
+                self._workers.take(node, reports)
+            if self._poisoned is not None:
+                self._poisoned.observe(node, last)
+        if why_stopped:
+            self._workers.stopped_by_xdist(why_stopped)
+
+    def _give(self, node: Any, reports: list[pytest.TestReport]) -> tuple[bool, str]:
+        """Give pytest the reports of a test. Whether it simply passed, and why xdist stops should it stop for this."""
+        assert self._held is not None
+        is_plain, was_stopping = True, ""
+        config = self._owner.config
         for one in reports:
-            if one.outcome != "passed" or not one.__dict__.keys().isdisjoint(_ODD):
-                is_plain = False
+            said = one.__dict__
+            if (
+                one.outcome != "passed"
+                or "wasxfail" in said
+                or "resilience" in said
+                or "resilience_repeated" in said
+            ):
                 # The terminal gets it before anybody else.
-                statuses.need(self._owner.config)
+                statuses.need(config)
+                if is_plain:
+                    was_stopping = xdist_internals.stops_for(config)
+                is_plain = False
             self._held.give(node, one)
             if one.outcome != "passed":
                 # Another plugin may have made something else of it.
                 is_plain = False
-        if is_through:
-            self._redistribution.reported(node, last)
-            self._workers.take(node, reports, is_plain=is_plain)
-            if self._poisoned is not None:
-                self._poisoned.observe(node, last)
+        return is_plain, "" if is_plain or was_stopping else xdist_internals.stops_for(config)

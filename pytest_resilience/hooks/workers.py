@@ -144,7 +144,7 @@ class Workers(Registered):
         owner = self._owner
         if not self._is_watching:
             self._is_watching = True
-            xdist_internals.after_failures(owner.config, self._stopped_by_xdist)
+            xdist_internals.after_failed_collections(owner.config, self.stopped_by_xdist)
         self.take_collected(node, ids)
 
     def take_collected(self, node: Any, ids: Sequence[str]) -> None:
@@ -161,14 +161,17 @@ class Workers(Registered):
             collected, self._keys, xdist_internals.number_of_workers(owner.config) if is_each else 1
         )
 
-    def take(self, node: Any, reports: list[pytest.TestReport], *, is_plain: bool = False) -> None:
-        """Take the end of a test from its reports, all or that of its worker's death. `is_plain`: all of them just passed."""
+    def take_pass(self, node: Any, report: pytest.TestReport) -> None:
+        """Take the end of a test that just passed, from its last report."""
+        self._take(node, TestFinished(self._key_at(report), Outcome.PASSED), None)
+
+    def take(self, node: Any, reports: list[pytest.TestReport]) -> None:
+        """Take the end of any test from its reports: all of them, or that of its worker's death."""
         last = reports[-1]
-        carried = None if is_plain else verdicts.read(last)
+        carried = verdicts.read(last)
         if carried is None:
             if last.when == "teardown":
-                outcome = Outcome.PASSED if is_plain else _outcome_in(reports)
-                self._take(node, TestFinished(self._key_at(last), outcome), None)
+                self._take(node, TestFinished(self._key_at(last), _outcome_in(reports)), None)
             return
         finished, ended = carried
         if ended is not None and ended.took_worker:
@@ -239,7 +242,8 @@ class Workers(Registered):
             if by == writer and isinstance(fact, AttemptStarted)
         }
 
-    def _stopped_by_xdist(self, reason: str) -> None:
+    def stopped_by_xdist(self, reason: str) -> None:
+        """Xdist has decided to stop (``--maxfail``, ``-x``): stop as we do."""
         if self._owner.decision is None:
             self._owner.decide(DecisionTaken(code=Code.STOP_MAX_FAILURES.code, why=reason))
         stop_workers(self._owner, self._owner.decision or DecisionTaken(code="", why=reason))

@@ -239,20 +239,23 @@ def stop_workers(config: pytest.Config, reason: str, text: str) -> None:
         send_command(node, text)
 
 
-def after_failures(config: pytest.Config, stopped: Callable[[str], None]) -> None:
-    """Call `stopped(reason)` once when xdist itself decides to stop (``--maxfail``, ``-x``, a worker's wish)."""
-    session = dsession(config)
-    if session is None:
-        return
-    inner = session._handlefailures
+def stops_for(config: pytest.Config) -> str:
+    """Why xdist ends the session early, empty as long as it does not."""
+    return str(dsession(config).shouldstop or "")
 
-    def handle(report: Any) -> None:
+
+def after_failed_collections(config: pytest.Config, stopped: Callable[[str], None]) -> None:
+    """Call `stopped(reason)` when xdist stops because a file cannot be collected (``--maxfail``, ``-x``)."""
+    session = dsession(config)
+    inner = session.worker_collectreport
+
+    def handle(node: Any, rep: Any) -> None:
         before = session.shouldstop
-        inner(report)
+        inner(node, rep)
         if session.shouldstop and not before:
             stopped(str(session.shouldstop))
 
-    session._handlefailures = handle
+    session.worker_collectreport = handle
 
 
 def precede_tests(node: Any, name: str, texts: Callable[[Any, list[int]], list[str]]) -> None:

@@ -275,7 +275,9 @@ class World:
             index_of=self.ids.index,
             crash_retries=lambda index: crash_retries,
             note=lambda node, finished, ended: self.verified.append(self.ids.index(finished.key)),
-            take=lambda node, reports, is_plain=False: None,
+            take=lambda node, reports: None,
+            take_pass=lambda node, report: None,
+            stopped_by_xdist=lambda reason: None,
         )
         self.redistribution = Redistribution(owner, terminal, known)
         self.verified: list[int] = []
