@@ -103,7 +103,8 @@ class Run:
             self._outcomes = self._counts = None
         match fact:
             case TestFinished():
-                self._join(fact.key, _state(writer, fact.attempts, fact.outcome, True), fact.seconds)
+                key, outcome, number, seconds = fact
+                self._join(key, _state(writer, number, outcome, True), seconds)
             case AttemptStarted():
                 self._join(fact.key, _state(writer, fact.attempt, None, False), 0.0)
             case AttemptEnded():

@@ -26,16 +26,16 @@ class Course:
     attempts there may be: as the policy says, or as many as there were, where a hook wanted more.
     """
 
-    # One is made for every test; what nothing happened to has nothing else of its own.
-    number = 1
-    seconds = 0.0
-    passes = 0
     is_marred = False
     errors: tuple[str, ...] = ()
 
     def __init__(self, key: str, policy: RetryPolicy) -> None:
         self.key = key
         self.policy = policy
+        # Looked at for every test: to find it here is quicker than on the class.
+        self.number = 1
+        self.seconds = 0.0
+        self.passes = 0
         self.limit = 1 + (policy.most_retries if policy.rules else policy.retries)
 
     @classmethod
@@ -89,30 +89,31 @@ class Attempt:
     its errors were let go.
     """
 
-    # One is made for every test; what nothing happened to has nothing else of its own.
-    decision: Again | Enough = _NOT_ASKED
-    when = "setup"
-    phase = ""
     error: BaseException | None = None
     teardown_error: BaseException | None = None
     later: tuple[str, ...] = ()
     strict_xpass = False
-    seconds = 0.0
-    passed = 0
     told: AttemptEnded | None = None
-    is_brief = False
-    brief: tuple[tuple[pytest.TestReport, Any], ...] = ()
 
     def __init__(
-        self, item: pytest.Item, hook: Any, number: int, limit: int, is_logged: bool = False
+        self, item: pytest.Item, nodeid: str, hook: Any, number: int, limit: int, is_logged: bool = False
     ) -> None:
         self.item = item
+        self.nodeid = nodeid
         self.hook = hook
         self.number = number
         self.limit = limit
         self.is_logged = is_logged
         self.phases: dict[str, str] = {}
         self.reports: list[pytest.TestReport] = []
+        # As with Course.
+        self.decision: Again | Enough = _NOT_ASKED
+        self.when = "setup"
+        self.phase = ""
+        self.passed = 0
+        self.seconds = 0.0
+        self.is_brief = False
+        self.brief: tuple[tuple[pytest.TestReport, Any], ...] = ()
 
     def saw(self, report: pytest.TestReport, error: BaseException | None) -> None:
         """Take the report of a phase, to be told later."""

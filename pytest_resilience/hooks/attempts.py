@@ -91,13 +91,13 @@ class Attempts(Registered):
             return True
         hook, nodeid, location = item.ihook, item.nodeid, item.location
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
-        self._run(item, hook, nextitem)
+        self._run(item, nodeid, hook, nextitem)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
         if self._is_watched:
             self._entered("", 0)
         return True
 
-    def _run(self, item: pytest.Item, hook: Any, nextitem: Any) -> None:
+    def _run(self, item: pytest.Item, nodeid: str, hook: Any, nextitem: Any) -> None:
         deferral = self._deferred.of(item) if self._deferred.may_be else None
         if deferral is None:
             course = Course(self._key_of(item), self._policy_of(item))
@@ -113,7 +113,7 @@ class Attempts(Registered):
         is_logged = course.policy.reports == "all"
         while True:
             number = course.number
-            attempt = Attempt(item, hook, number, course.limit, is_logged)
+            attempt = Attempt(item, nodeid, hook, number, course.limit, is_logged)
             self._visible.begin(course)
             if is_logged:
                 repeated.count(item, number)
@@ -402,7 +402,7 @@ class Attempts(Registered):
             ended = redacted(ended, self._redactor)
             self._journal.write(ended)
         self._journal.write(finished)
-        if not is_plain or course.key != attempt.item.nodeid:
+        if not is_plain or course.key != attempt.nodeid:
             self._say_more(attempt.item.config)
             attach(attempt.reports[-1], finished, ended)
         if number > 1:
