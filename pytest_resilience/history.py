@@ -300,7 +300,7 @@ def plan_from(
             return made._replace(whole=whole)
         unimported = done(whole, files, made.carried - made.outdated)
         # What is outdated, or has a key that may be another's, is looked at, and so is all of its file.
-        doubtful = {file_of(key) for key in (*made.outdated, *filter(is_redacted, made.known))}
+        doubtful = {file_of(key) for key in (*made.outdated, *filter(is_redacted, made.outstanding))}
         return made._replace(
             whole=whole, unimported=unimported, partial=frozenset(whole.keys() - unimported - doubtful)
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
+from itertools import filterfalse
 from typing import Literal, NamedTuple
 
 from pytest_resilience.core.facts import FileCollected, TestInherited
@@ -76,7 +77,7 @@ class Plan(NamedTuple):
     @property
     def outstanding(self) -> list[str]:
         """The keys that are not finally good, those whose files changed included."""
-        return [key for key in self.known if key not in self.carried]
+        return [*filterfalse(self.carried.__contains__, self.known)]
 
     def inherited(self) -> list[TestInherited]:
         """What the new run takes over. What is good and runs again is handed on as not run, so no damage can make it good.
