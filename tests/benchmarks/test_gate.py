@@ -10,8 +10,8 @@ from benchmarks import workloads
 from benchmarks.instructions import Counted, count, is_there
 from benchmarks.measuring import environment, run, size
 
-# Beside bare pytest. Measured: 1.044 with Python 3.11 and pytest 9.2.
-LIMIT = 1.055
+# Beside bare pytest. Measured: 1.042 with Python 3.11, 1.048 with Python 3.13, both with pytest 9.2.
+LIMIT = 1.058
 BYTES = 400
 # Enough: bare pytest differs by 13 instructions of 900 million from run to run, with the plugin by 0.3 million of 1,300,
 # which syncs once a second; that is 0.07 % of what a test costs.
