@@ -206,7 +206,7 @@ class Run:
         rows = [row for row in known if row is not None and self._states[row] is None]
         if len(rows) < len(known):
             for one in fact.one_by_one():
-                self._join(one.key, _state(writer, one.attempts, one.outcome, True), one.seconds)
+                self.observe(one, writer)
             return
         # As good as always: nothing but that they were selected was known of any of them.
         made = zip(rows, fact.outcomes, fact.attempts, fact.seconds, strict=True)

@@ -184,14 +184,10 @@ class Attempts(Registered):
             elif self._deferred.may_be:
                 following = self._deferred.after(nextitem)
             self._tear_down(attempt, following)
-            has_passed = attempt.outcome is Outcome.PASSED
-            course.passes += has_passed
-            if (
-                not has_failed
-                and (not has_passed or course.policy.min_passes > 1)
-                and (has_passed or attempt.outcome.is_bad)
-                and self._is_repeated(course, attempt)
-            ):
+            outcome = attempt.outcome
+            course.passes += outcome is Outcome.PASSED
+            is_open = not has_failed and (outcome.is_bad or course.policy.min_passes > 1)
+            if is_open and self._is_repeated(course, attempt):
                 self._make_way(attempt, nextitem)
                 self._tell(course, attempt)
         finally:

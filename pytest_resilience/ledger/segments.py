@@ -192,9 +192,7 @@ class Segment:
         if self._intact and self._fd is not None:
             self._intact = False
             # One call a line: what a kill can tear is the last line, never one before it.
-            taken = self._disk.append(self._fd, line)
-            if taken != len(line):
-                append_all(self._fd, line[taken:], self._disk)
+            append_all(self._fd, line, self._disk)
             self._good += len(line)
         else:
             self._append_to_torn(line)
