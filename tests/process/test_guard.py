@@ -17,8 +17,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 LIMIT = ("--hang-timeout", "1")
-# What every process of a session inherits.
-SIGN = "PYTEST_RESILIENCE_TEST_GUARD"
+# What every process of a session inherits; a batch keeps what begins with PYTEST_ from it.
+SIGN = "GUARDED_BATCH_OF_TEST"
 
 INTERRUPTED = """
 import threading, time
@@ -168,6 +168,7 @@ def test_while_a_person_has_stopped_the_session_no_time_passes(guarded: Batch) -
     )
     session = guarded.start("--hang-timeout", "2")
     session.wait_for("waits")
+    assert len(left_by(guarded)) == 2, "the session and its guard"
     session.send(signal.SIGSTOP)
     time.sleep(4)
     guarded.mark("go on")
