@@ -76,7 +76,10 @@ class Counting:
 
 
 def _pairs(is_quick: bool) -> Iterator[_Pair]:
-    few, many = (workloads.trivial(tests, 1) for tests in ((50, 150) if is_quick else (100, 500)))
+    few, many = (
+        workloads.uncollected(workloads.trivial(tests, 1))
+        for tests in ((50, 150) if is_quick else (100, 500))
+    )
     peers = () if is_quick else systems.PEERS
     yield _Pair(
         "serial",
@@ -97,6 +100,6 @@ def _pairs(is_quick: bool) -> Iterator[_Pair]:
     mine = (systems.bare, systems.installed, systems.ledger, systems.everything)
     yield _Pair("start", "Instructions of a session of one trivial test", one, one, mine)
     for functions in (20, 1_000):
-        few, many = (workloads.one_long_file(functions, bad) for bad in (2, 12))
+        few, many = (workloads.uncollected(workloads.one_long_file(functions, bad)) for bad in (2, 12))
         title = f"Instructions of a failing test in a file of {functions:,} functions (2 and 12 of them)"
         yield _Pair(f"failing-{functions}", title, few, many, (systems.bare, systems.ledger, systems.retries))

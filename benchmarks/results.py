@@ -31,6 +31,10 @@ class Compared:
         over = self.cells[base or self.base]
         return ratio([of(taken) for taken in self.cells[cell]], [of(taken) for taken in over])
 
+    def fastest(self, cell: str, of: Callable[[Taken], float]) -> float:
+        """The least that a cell took of one quantity, as a share of the least that the base took."""
+        return min(map(of, self.cells[cell])) / min(map(of, self.cells[self.base]))
+
 
 @dataclass(frozen=True)
 class Runs:

@@ -13,14 +13,18 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 def of_group(compared: Compared) -> list[tuple[str, ...]]:
     """A row for each cell."""
     beside = f"beside {compared.base}"
-    rows: list[tuple[str, ...]] = [("", "CPU", beside, "wall", beside, "peak", "written")]
+    rows: list[tuple[str, ...]] = [
+        ("", "CPU", beside, "fastest", "wall", beside, "fastest", "peak", "written")
+    ]
     rows += [
         (
             name,
             f"{compared.figure(name, cpu).median:.2f} s",
             _ratio(compared.ratio(name, cpu)),
+            f"{compared.fastest(name, cpu):.3f}",
             f"{compared.figure(name, wall).median:.2f} s",
             _ratio(compared.ratio(name, wall)),
+            f"{compared.fastest(name, wall):.3f}",
             f"{compared.figure(name, peak).median / 1e6:.0f} MB",
             f"{compared.figure(name, written).median / 1e6:.2f} MB",
         )

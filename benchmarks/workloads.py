@@ -1,7 +1,7 @@
 """The suites that are run: what stands in their files is made here, and always the same."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 # What decides, while a suite runs, whether its tests that can fail do so; no file has to change for it.
@@ -44,6 +44,7 @@ _CLASS = "class TestsOf{number}:\n"
 _METHOD = (
     "    def test_{number}(self, of_function, of_class):\n        assert (of_function, of_class) == (4, 3)\n"
 )
+_UNCOLLECTED = "import gc\n\ngc.disable()\n"
 _CONFTEST = """import pytest
 
 
@@ -96,6 +97,15 @@ def with_failures(
         tests_of = [(_FAILING if number in some else _TRIVIAL).format(number=number) for number in numbers]
         texts[file] = (_CAN_FAIL if some else "") + "\n\n".join(tests_of)
     return Workload(name, tests, len(ids), texts, tuple(ids))
+
+
+def uncollected(suite: Workload) -> Workload:
+    """The suite with Python's garbage collector off, for counting instructions.
+
+    Nothing that a plugin leaves of a test need be its cause, and still one full collection more or less among a few
+    hundred tests weighs a percent.
+    """
+    return replace(suite, files={**suite.files, "conftest.py": _UNCOLLECTED})
 
 
 def parametrised(tests: int) -> Workload:

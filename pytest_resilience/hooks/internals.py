@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from _pytest import faulthandler as stack_dumps
-from _pytest._code.code import ExceptionRepr, TerminalRepr
+from _pytest._code.code import ExceptionRepr, TerminalRepr, Traceback
 from _pytest.junitxml import xml_key
 from _pytest.main import wrap_session
 from _pytest.mark import MarkMatcher
@@ -50,7 +50,7 @@ def brief_report(item: pytest.Item, hook: Any, call: "pytest.CallInfo[None]") ->
     if call.excinfo is None and not getattr(item, "_excinfo", None):
         report = hook.pytest_runtest_makereport(item=item, call=call)
         return report
-    with _in_one_line(item.config):
+    with _in_one_line(item):
         report = hook.pytest_runtest_makereport(item=item, call=call)
         return report
 
@@ -62,19 +62,37 @@ def interact(item: pytest.Item, hook: Any, call: "pytest.CallInfo[None]", report
 
 
 @contextmanager
-def _in_one_line(config: pytest.Config) -> Iterator[None]:
-    """Within the block failures are shown as by ``--tb=line``. To show one in full pytest parses the whole file."""
-    options = vars(config.option)
+def _in_one_line(item: pytest.Item) -> Iterator[None]:
+    """Within the block failures are shown as by ``--tb=line``. To show one in full pytest parses the whole file.
+
+    It would also look for the test among all frames, and make a path for each of them; the last one is shown.
+    """
+    options, own = vars(item.config.option), vars(item)
     # Without a terminal there is no such option.
     before = options.get("tbstyle")
-    options["tbstyle"] = "no" if before == "no" else "line"
+    with (
+        _instead(options, "tbstyle", "no" if before == "no" else "line"),
+        _instead(own, "_traceback_filter", _last_entry),
+    ):
+        yield
+
+
+@contextmanager
+def _instead(attributes: dict[str, Any], name: str, value: Any) -> Iterator[None]:
+    """Within the block an object has another attribute, or one that it had not."""
+    before = attributes.get(name)
+    attributes[name] = value
     try:
         yield
     finally:
         if before is None:
-            del options["tbstyle"]
+            del attributes[name]
         else:
-            options["tbstyle"] = before
+            attributes[name] = before
+
+
+def _last_entry(excinfo: "pytest.ExceptionInfo[BaseException]") -> Traceback:
+    return excinfo.traceback[-1:]
 
 
 def in_full(item: pytest.Item, call: "pytest.CallInfo[None]", brief: Any) -> Any:

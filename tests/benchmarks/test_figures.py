@@ -118,6 +118,12 @@ def test_who_interrupts_the_benchmark_ends_what_it_started(
     os.close(reader)
 
 
+def test_the_fastest_runs_need_not_be_of_one_round() -> None:
+    compared = Compared("", 1, {"bare": taken(4.0, 2.0, 5.0), "ledger": taken(3.0, 4.0, 9.0)})
+    assert compared.fastest("ledger", lambda one: one.cpu) == 1.5
+    assert compared.ratio("ledger", lambda one: one.cpu).median == 1.8
+
+
 def test_instructions_of_workers_are_told_from_those_of_the_controller() -> None:
     text = "desc: x\ncmd: {}\nevents: Ir\nfl=a.c\nfn=main\n1 2\nsummary: {}\n"
     worker = "python -u -c import sys;exec(eval(sys.stdin.readline()))"
@@ -175,7 +181,7 @@ def test_tables_show_every_cell_with_its_ratio_and_every_limit() -> None:
     assert "1.100 ± 5 %" in text
     assert "<= 1.035" in text
     page = tables.markdown(made())
-    assert "| ledger | 2.00 s | 1.100 ± 5 % | 4.00 s |" in page
+    assert "| ledger | 2.00 s | 1.100 ± 5 % | 1.100 | 4.00 s |" in page
     assert "| ledger by itself: read | 0.200 s | <= 0.300 | met |" in page
     assert "pytest 9.0, pytest-xdist 3.8, pytest-resilience 0.1.0" in page
 

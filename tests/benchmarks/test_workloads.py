@@ -1,5 +1,7 @@
 """A suite of the benchmark has as many tests as it says, and those fail that it says."""
 
+import gc
+
 import pytest
 
 from benchmarks import workloads
@@ -40,6 +42,19 @@ def test_a_switch_makes_all_tests_good_though_no_file_changes(
 def test_a_test_fails_by_a_comparison_that_pytest_explains() -> None:
     (text,) = workloads.failing(1, 1, one_in=1).files.values()
     assert "assert order['lines'] < 0 or good" in text
+
+
+def test_an_uncollected_suite_is_the_same_with_the_garbage_collector_off() -> None:
+    suite = workloads.trivial(20, 2)
+    uncollected = workloads.uncollected(suite)
+    assert uncollected == suite
+    (more,) = uncollected.files.items() - suite.files.items()
+    assert more[0] == "conftest.py"
+    try:
+        exec(more[1], {})
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_long_file_has_all_its_functions() -> None:

@@ -69,6 +69,28 @@ def test_of_three_attempts_two_are_shown_in_one_line(pytester: pytest.Pytester, 
     assert first == second < full
 
 
+def test_nothing_looks_through_all_frames_for_what_is_thrown_away(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+from _pytest._code.code import Traceback
+cut, count = Traceback.cut, []
+def counted(self, *args, **kwargs):
+    count.append(self)
+    return cut(self, *args, **kwargs)
+Traceback.cut = counted
+def pytest_unconfigure(config):
+    Traceback.cut = cut
+    (config.rootpath / "count.txt").write_text(str(len(count)))
+"""
+    )
+    batch = Batch(pytester, TEXTS["call"])
+    counts = []
+    for options in ((), ("--retries", "2")):
+        batch.run(*options)
+        counts.append((pytester.path / "count.txt").read_text("utf-8"))
+    assert counts[0] == counts[1] != "0"
+
+
 def test_where_all_are_told_of_each_attempt_all_are_shown_in_full(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(NOTES)
     batch = Batch(pytester, TEXTS["call"])
