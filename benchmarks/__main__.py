@@ -109,7 +109,7 @@ def _measure(options: argparse.Namespace, results: Results) -> int:
             results.groups[group.name] = Compared(group.title, group.cells[0].workload.tests, taken)
         if counting:
             try:
-                results.instructions.update(counting.measure(envs, Path(folder), _say))
+                results.instructions.update(counting.measure(runner, _say))
             except Failed as error:
                 _say(f"no more instructions are counted: {error}")
                 status = 1

@@ -127,6 +127,16 @@ def _resume(results: Results) -> Iterator[Verdict]:
                 yield Verdict(f"{what} --lf", group.ratio("--resume-failed", cpu, "--lf").median, 1.0)
 
 
+def _resume_counted(results: Results) -> Iterator[Verdict]:
+    for name, limit in (("one-file", 1.10), ("ten-files", 1.10), ("every-file", 0.6)):
+        with suppress(KeyError):
+            counted = results.instructions[f"resume-{name}"].counted
+            ours, ids, lf = (counted[cell][0].total for cell in ("--resume-failed", "ids", "--lf"))
+            what = f"resume, {name}, serially: instructions, beside"
+            yield Verdict(f"{what} the ids by hand", ours / ids, limit)
+            yield Verdict(f"{what} --lf", ours / lf, 1.0)
+
+
 def _of_ledger(results: Results) -> Iterator[Verdict]:
     for row in results.ledger:
         yield Verdict(f"ledger by itself: {row.name}", row.value, row.limit, row.unit)
@@ -150,4 +160,4 @@ def _marginal(smaller: Compared, larger: Compared) -> float:
     return more["ledger"] / more["bare"]
 
 
-_PARTS = (_passing, _beside_peers, _start, _failing, _room, _resume, _of_ledger, _linear)
+_PARTS = (_passing, _beside_peers, _start, _failing, _room, _resume, _resume_counted, _of_ledger, _linear)

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from .instructions import Counted, count
 from .measuring import Taken, environment, run, size
 from .sections import Cell, Group, Suites, forget, keep, put_back, variables
 
@@ -35,12 +36,24 @@ class Runner:
 
     def once(self, cell: Cell) -> Taken:
         """Run a cell once, in a rootdir that is as it has to be before it."""
+        return self._run(cell, self._prepared(cell), cell.resume or (), is_good=cell.is_good)
+
+    def count(self, cell: Cell) -> Counted:
+        """The instructions that a cell takes once it is warm."""
+        self.once(cell)
+        rootdir = self._prepared(cell)
+        with tempfile.TemporaryDirectory(dir=self._folder) as out:
+            command = [*cell.system.command(self._envs, Path(out)), *cell.options, *(cell.resume or ())]
+            statuses = (0,) if cell.is_good else (1,)
+            return count(command, rootdir, environment(**variables(cell)), statuses)
+
+    def _prepared(self, cell: Cell) -> Path:
         rootdir = self._suites.of(cell.workload)
         if cell.resume is None:
             forget(rootdir)
         else:
             put_back(rootdir, self._earlier(cell, rootdir))
-        return self._run(cell, rootdir, cell.resume or (), is_good=cell.is_good)
+        return rootdir
 
     def _earlier(self, cell: Cell, rootdir: Path) -> Path:
         """What the run before a resume left behind, in which the tests that can fail did."""

@@ -60,7 +60,8 @@ class Group:
         return sum(cell.seconds for cell in self.cells) * (self.rounds(repeat) + 1)
 
 
-def _of(some: Iterable[System], workload: Workload, *options: str) -> tuple[Cell, ...]:
+def cells(some: Iterable[System], workload: Workload, *options: str) -> tuple[Cell, ...]:
+    """A cell of each system."""
     return tuple(Cell(system.name, system, workload, options) for system in some)
 
 
@@ -76,8 +77,8 @@ def serial(share: float) -> list[Group]:
     }
     small = workloads.trivial(n(1_000), n(10))
     return [
-        *(Group(name, f"{suite.name}, serially", _of(mine, suite)) for name, suite in suites.items()),
-        Group("w1-1000", f"{small.name}, serially", _of((systems.bare, systems.ledger), small)),
+        *(Group(name, f"{suite.name}, serially", cells(mine, suite)) for name, suite in suites.items()),
+        Group("w1-1000", f"{small.name}, serially", cells((systems.bare, systems.ledger), small)),
     ]
 
 
@@ -88,7 +89,9 @@ def xdist(share: float) -> list[Group]:
     suite = workloads.trivial(n(10_000), n(100))
     return [
         Group(
-            f"xdist-{dist}", f"{suite.name}, -n 2 --dist {dist}", _of(mine, suite, "-n", "2", "--dist", dist)
+            f"xdist-{dist}",
+            f"{suite.name}, -n 2 --dist {dist}",
+            cells(mine, suite, "-n", "2", "--dist", dist),
         )
         for dist in ("load", "worksteal", "loadfile")
     ]
@@ -102,9 +105,9 @@ def peers(share: float) -> list[Group]:
     many, few = workloads.trivial(n(10_000), n(100)), workloads.trivial(n(2_000), n(20))
     bad = workloads.failing(n(2_000), n(20))
     return [
-        Group("peers", f"{many.name}, serially", _of(all_of_them, many)),
-        Group("peers-xdist", f"{few.name}, -n 2", _of(all_of_them, few, "-n", "2"), 0.6),
-        Group("peers-failing", f"{bad.name}, serially", _of(retrying, bad)),
+        Group("peers", f"{many.name}, serially", cells(all_of_them, many)),
+        Group("peers-xdist", f"{few.name}, -n 2", cells(all_of_them, few, "-n", "2"), 0.6),
+        Group("peers-failing", f"{bad.name}, serially", cells(retrying, bad)),
     ]
 
 
@@ -112,7 +115,7 @@ def failing(share: float) -> list[Group]:
     """Tests that fail three times, in a short and in a long file."""
     mine = (systems.bare, systems.ledger, systems.retries, systems.everything)
     return [
-        Group(f"failing-{functions}", suite.name, _of(mine, suite))
+        Group(f"failing-{functions}", suite.name, cells(mine, suite))
         for functions in (20, 1_000)
         for suite in [workloads.one_long_file(functions, 20)]
     ]
@@ -121,7 +124,7 @@ def failing(share: float) -> list[Group]:
 def startup(share: float) -> list[Group]:
     """One test, so that nearly all of it is starting and ending."""
     mine = (systems.bare, systems.installed, systems.ledger, systems.everything)
-    return [Group("startup", "one trivial test", _of(mine, workloads.trivial(1, 1)), 4)]
+    return [Group("startup", "one trivial test", cells(mine, workloads.trivial(1, 1)), 4)]
 
 
 def memory(share: float) -> list[Group]:
@@ -132,7 +135,7 @@ def memory(share: float) -> list[Group]:
         Group(
             "w5",
             f"{suite.name}, serially",
-            _of((systems.bare, systems.ledger, systems.everything), suite),
+            cells((systems.bare, systems.ledger, systems.everything), suite),
             0.6,
         )
     ]

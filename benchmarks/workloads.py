@@ -105,7 +105,8 @@ def uncollected(suite: Workload) -> Workload:
     Nothing that a plugin leaves of a test need be its cause, and still one full collection more or less among a few
     hundred tests weighs a percent.
     """
-    return replace(suite, files={**suite.files, "conftest.py": _UNCOLLECTED})
+    name = f"{suite.name}, garbage not collected"
+    return replace(suite, name=name, files={**suite.files, "conftest.py": _UNCOLLECTED})
 
 
 def parametrised(tests: int) -> Workload:

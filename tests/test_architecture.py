@@ -31,10 +31,10 @@ RINGS: tuple[dict[str, str], ...] = (
     {
         "hooks": "__init__ activity allowance arrivals attempt attempts belonging board children choice collecting conditions "
         "crashes deferred ends explain guard guarded handover inquiry internals interruption interrupts journal last_words "
-        "lastfailed lifeline limits listeners markers owner poisoned policies processes recording redaction "
+        "lastfailed lifeline limits listeners markers messages owner poisoned policies processes recording redaction "
         "redistribution registered repeated rerunfailures rescheduling resuming rivals selection serial session "
         "shards signals spared stacks statuses subtests supervision terminal timeouts verdicts visible waiting "
-        "watchdog worker workers xdist_ends xdist_internals xdist_repairs",
+        "watchdog worker workers xdist_ends xdist_internals xdist_repairs xdist_worker",
         "cli": "",
     },
     {"plugin": ""},
@@ -49,7 +49,7 @@ PLACES = frozenset(
 
 MAY_IMPORT_PYTEST = {"plugin", "hookspecs", "hooks"}
 PYTEST_ITSELF = {"pytest", "pluggy"}
-INTERNALS = {f"{PACKAGE}.hooks.internals", f"{PACKAGE}.hooks.xdist_internals"}
+INTERNALS = f"{PACKAGE}.hooks.internals"
 PRIVATE_OR_OPTIONAL = {"_pytest", "xdist"}
 LOCKS = f"{PACKAGE}.ledger.locks"
 # What core may use: nothing here knows the time, chance, the disk, or another process.
@@ -183,7 +183,7 @@ def _wrong_with(one: Import) -> Iterator[str]:
         return
     if one.top in PYTEST_ITSELF and family not in MAY_IMPORT_PYTEST:
         yield "pytest is known at the rim only"
-    if one.top in PRIVATE_OR_OPTIONAL and one.where not in INTERNALS:
+    if one.top in PRIVATE_OR_OPTIONAL and one.where != INTERNALS:
         yield "only the internals may"
     if one.top == "filelock" and one.where != LOCKS:
         yield "only ledger.locks may"
@@ -244,7 +244,7 @@ def test_a_planted_call_past_the_disk_is_found(text: str, what: str) -> None:
 def test_the_checks_see_imports_wherever_they_stand() -> None:
     modules = {module_of(file) for file in SOURCES}
     seen = [one for file, text in SOURCES.items() for one in imports_of(file, text, modules)]
-    assert {*INTERNALS, LOCKS} <= {one.where for one in seen if one.top in PRIVATE_OR_OPTIONAL | {"filelock"}}
+    assert {INTERNALS, LOCKS} <= {one.where for one in seen if one.top in PRIVATE_OR_OPTIONAL | {"filelock"}}
     assert {one.is_at_once for one in seen} == {True, False}
 
 

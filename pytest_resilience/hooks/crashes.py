@@ -16,7 +16,7 @@ from pytest_resilience.core.keys import file_of
 from pytest_resilience.core.outcomes import PHASES, Outcome
 from pytest_resilience.core.retry import RetryPolicy
 from pytest_resilience.core.stacks import Stacks
-from pytest_resilience.hooks import statuses, verdicts, xdist_internals, xdist_repairs
+from pytest_resilience.hooks import messages, statuses, verdicts, xdist_internals, xdist_repairs
 from pytest_resilience.hooks.activity import Activity
 from pytest_resilience.hooks.arrivals import Arrivals
 from pytest_resilience.hooks.attempt import Course
@@ -298,7 +298,7 @@ class Crashes(Registered):
                 due=_clock(),
                 course=course.plain(),
                 ended=ended,
-                reports=xdist_internals.as_text([plain]),
+                reports=messages.as_text([plain]),
                 node=death.node,
                 place=Place.QUEUED,
                 is_handed_over=True,

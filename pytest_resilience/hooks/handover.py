@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_resilience.core.retry import RetryPolicy, Strategy
-from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks import messages, xdist_worker
 from pytest_resilience.hooks.attempt import Course
 from pytest_resilience.hooks.deferred import Deferral
 from pytest_resilience.hooks.registered import Registered
@@ -69,12 +69,12 @@ class Handover(Registered):
         if self._crash_retries is not None:
             allowed = enumerate(self._policy_of(item).crash_retries for item in session.items)
             others = [(at, number) for at, number in allowed if number != self._crash_retries]
-            xdist_internals.send_event(self._config, json.dumps({"crash_retries": others}))
+            xdist_worker.send_event(self._config, json.dumps({"crash_retries": others}))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         self._indexes = {id(item): at for at, item in enumerate(session.items)}
-        xdist_internals.obey(self._config, HANDED, self._heard)
+        xdist_worker.obey(self._config, HANDED, self._heard)
 
     def _heard(self, text: str) -> None:
         said = json.loads(text)
@@ -103,8 +103,8 @@ class Handover(Registered):
             "course": course.plain(),
             "ended": ended_to(failed.ended(course.key, "")),
         }
-        reports = xdist_internals.as_text([self._plain(report, item) for report in failed.reports])
-        xdist_internals.send_values(self._config, WAITS, text=json.dumps(said), reports=reports)
+        reports = messages.as_text([self._plain(report, item) for report in failed.reports])
+        xdist_worker.send_values(self._config, WAITS, text=json.dumps(said), reports=reports)
 
     def handed(self, item: pytest.Item) -> Deferral | None:
         """What the controller said of the item, if anything."""
@@ -117,7 +117,7 @@ class Handover(Registered):
     def comes_up(self, item: pytest.Item) -> None:
         """Have the reports bear the right index: xdist's own loop is over."""
         self._is_in_loop = False
-        xdist_internals.set_running(self._config, self._indexes[id(item)])
+        xdist_worker.set_running(self._config, self._indexes[id(item)])
 
     def begins(self, deferral: Deferral) -> None:
         """Let the controller know what is in flight."""
@@ -125,9 +125,9 @@ class Handover(Registered):
         said = self._handed.pop(index, None)
         if said is not None and said.stays:
             self._staying[index] = said.strategy
-        xdist_internals.send_values(self._config, BEGINS, text=json.dumps({"index": index}))
+        xdist_worker.send_values(self._config, BEGINS, text=json.dumps({"index": index}))
 
     def _plain(self, report: pytest.TestReport, item: pytest.Item) -> dict[str, Any]:
         """A report as xdist sends it."""
         plain = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        return {**plain, **xdist_internals.origin(self._config), "item_index": self._indexes[id(item)]}
+        return {**plain, **xdist_worker.origin(self._config), "item_index": self._indexes[id(item)]}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from _pytest import faulthandler as stack_dumps
 from _pytest._code.code import ExceptionRepr, TerminalRepr, Traceback
+from _pytest._io.saferepr import saferepr as saferepr
 from _pytest.junitxml import xml_key
 from _pytest.main import wrap_session
 from _pytest.mark import MarkMatcher

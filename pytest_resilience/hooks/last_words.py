@@ -7,7 +7,7 @@ from traceback import format_exception_only
 
 import pytest
 
-from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks import xdist_worker
 from pytest_resilience.hooks.registered import Registered
 
 LAST_WORDS = "resilience_last_words"
@@ -40,7 +40,7 @@ class LastWords(Registered):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         self._session = session
-        xdist_internals.obey(self._config, RETIRE, self._retire)
+        xdist_worker.obey(self._config, RETIRE, self._retire)
 
     def _retire(self, why: str) -> None:
         """Another worker takes the place of this one, which ends after its test. In execnet's thread."""
@@ -63,7 +63,7 @@ class LastWords(Registered):
         if not self._why:
             self._why = why
             said = {"why": why, "status": None if status is None else int(status), "is_urgent": is_urgent}
-            xdist_internals.send_values(self._config, LAST_WORDS, text=json.dumps(said))
+            xdist_worker.send_values(self._config, LAST_WORDS, text=json.dumps(said))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: object) -> None:
@@ -87,7 +87,7 @@ class LastWords(Registered):
         return result
 
     def _bid_farewell(self, error: str) -> None:
-        xdist_internals.send_values(self._config, FAREWELL, error=error)
+        xdist_worker.send_values(self._config, FAREWELL, error=error)
 
     @contextmanager
     def telling(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from pytest_resilience.core.codes import Code
 from pytest_resilience.core.facts import AttemptEnded, AttemptStarted, Fact, TestFinished
 from pytest_resilience.core.outcomes import Outcome
 from pytest_resilience.core.retry import Strategy
-from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks import messages, xdist_worker
 from pytest_resilience.hooks.board import BOARD, Board
 from pytest_resilience.hooks.inquiry import Inquiry
 from pytest_resilience.hooks.journal import is_limited
@@ -126,14 +126,14 @@ class Worker(Registered):
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
-        xdist_internals.send_plain_values(self._config)
+        xdist_worker.send_plain_values(self._config)
         if self._board is not None:
-            xdist_internals.send_values(self._config, BOARD, **self._board.plain())
+            xdist_worker.send_values(self._config, BOARD, **self._board.plain())
         self.open()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        xdist_internals.listen(self._config, self._heard, self._cut_off)
+        xdist_worker.listen(self._config, self._heard, self._cut_off)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> object:
@@ -212,17 +212,17 @@ class Worker(Registered):
 
     def limits(self, limits: dict[str, float]) -> None:
         """Let the controller look at the time that tests take."""
-        xdist_internals.send_values(self._config, LIMITS, text=json.dumps(limits))
+        xdist_worker.send_values(self._config, LIMITS, text=json.dumps(limits))
 
     def refuse(self, text: str) -> None:
         """Let the controller end the session: a worker that ends with a usage error looks like a crash to xdist."""
         self._say(refused=text)
 
     def _say(self, **message: object) -> None:
-        xdist_internals.send_event(self._config, json.dumps(message))
+        xdist_worker.send_event(self._config, json.dumps(message))
 
     def _say_urgently(self, **message: object) -> None:
-        xdist_internals.send_event(self._config, json.dumps(message), xdist_internals.URGENT)
+        xdist_worker.send_event(self._config, json.dumps(message), messages.URGENT)
 
 
 def _shows_nobody(phase: str, attempt: int) -> None:

@@ -17,7 +17,7 @@ from pytest_resilience.core.facts import (
     TestFinished,
 )
 from pytest_resilience.core.outcomes import Outcome
-from pytest_resilience.hooks import verdicts, xdist_internals
+from pytest_resilience.hooks import messages, verdicts, xdist_internals
 from pytest_resilience.hooks.owner import Owner
 from pytest_resilience.hooks.registered import Registered
 from pytest_resilience.hooks.selection import Collected, Orders
@@ -69,8 +69,8 @@ class Workers(Registered):
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["resilience"] = self.orders()
-        xdist_internals.hear(node, self._owner.config, xdist_internals.EVENT, self._heard)
-        xdist_internals.hear_at_once(node, xdist_internals.URGENT, self._heard_urgent)
+        xdist_internals.hear(node, self._owner.config, messages.EVENT, self._heard)
+        xdist_internals.hear_at_once(node, messages.URGENT, self._heard_urgent)
         xdist_internals.send_to_the_living(node)
 
     # -- what workers tell ----------------------------------------------------------------------------------------

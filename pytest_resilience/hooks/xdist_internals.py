@@ -1,6 +1,5 @@
-"""All that touches the private parts of pytest-xdist: one file to mend when they change."""
+"""The controller's side of pytest-xdist, where it is private: one file to mend when that changes."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,140 +11,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
-from _pytest._io.saferepr import saferepr
+
+from pytest_resilience.hooks.messages import EVENT
 
 # Tests replace these; we want the real ones.
 _clock, _sleep, _wait4 = time.monotonic, time.sleep, os.wait4
 
 # How long a worker whose connection broke may take to end.
 SECONDS_TO_DIE = 2.0
-
-# Our messages between a worker and its controller, and those of a worker that cannot wait for the controller's loop.
-EVENT = "resilience"
-URGENT = "resilience-urgent"
-
-
-# -- the worker's side of xdist ------------------------------------------------------------------------------------
-
-
-def interactor(config: pytest.Config) -> Any:
-    """The plugin with which an xdist worker speaks to its controller."""
-    for plugin in config.pluginmanager.get_plugins():
-        if type(plugin).__name__ == "WorkerInteractor":
-            return plugin
-    return None
-
-
-def send_event(config: pytest.Config, text: str, name: str = EVENT) -> None:
-    """Send a message of ours to the controller; quiet when it is gone."""
-    channel = interactor(config)
-    if channel is not None:
-        with suppress(OSError):
-            channel.sendevent(name, text=text)
-
-
-def send_plain_values(config: pytest.Config) -> None:
-    """Let a worker send what its channel refuses as plain values: one such value would end the whole session."""
-    speaker = interactor(config)
-    if speaker is None:
-        return
-    inner = speaker.channel.send
-
-    def send(event: tuple[str, dict[str, Any]]) -> None:
-        try:
-            inner(event)
-        except OSError:
-            raise
-        except Exception:
-            inner(_plain(event))
-
-    speaker.channel.send = send
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """A value as the channel takes it: of the built-in types themselves, in UTF-8, not too deep."""
-    if value is None or type(value) in (bool, float, bytes):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    if type(value) is int and abs(value) < 2**31:
-        return value
-    if isinstance(value, dict) and depth < _DEEPEST:
-        return {_plain(key, _DEEPEST): _plain(one, depth + 1) for key, one in value.items()}
-    if isinstance(value, list | tuple) and depth < _DEEPEST:
-        several = [_plain(one, depth + 1) for one in value]
-        return tuple(several) if isinstance(value, tuple) else several
-    return saferepr(value).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-_DEEPEST = 50
-
-
-def as_text(plain: Any) -> str:
-    """What pytest made serialisable as JSON, whatever other plugins put into it."""
-    try:
-        return json.dumps(plain, skipkeys=True, default=saferepr)
-    except (ValueError, RecursionError):
-        return json.dumps(_plain(plain), skipkeys=True, default=saferepr)
-
-
-def listen(config: pytest.Config, heard: Callable[[str], bool], cut_off: Callable[[], None]) -> None:
-    """Call `heard` with each message of ours from the controller, in execnet's thread; True ends the worker's queue.
-
-    `cut_off` is called there when nothing more can come. To be called before the worker's loop begins: that is when
-    the channel takes the handler.
-    """
-    channel = interactor(config)
-    if channel is None:
-        return
-    inner = channel.handle_command
-
-    def handle(command: Any) -> None:
-        if type(command) is tuple and command[0] == EVENT:
-            if heard(command[1]["text"]):
-                inner(("shutdown", {}))  # wakes a worker that waits for its next test
-            return
-        if type(command) is not tuple:
-            cut_off()
-        inner(command)
-
-    channel.handle_command = handle
-
-
-def send_values(config: pytest.Config, name: str, **values: Any) -> None:
-    """Send an event of ours to the controller; quiet when it is gone."""
-    channel = interactor(config)
-    if channel is not None:
-        with suppress(OSError):
-            channel.sendevent(name, **values)
-
-
-def obey(config: pytest.Config, name: str, heard: Callable[[str], None]) -> None:
-    """Call `heard` with the text of each command of this name, in execnet's thread. To be called before the loop."""
-    channel = interactor(config)
-    inner = channel.handle_command
-
-    def handle(command: Any) -> None:
-        if type(command) is tuple and command[0] == name:
-            heard(command[1]["text"])
-        else:
-            inner(command)
-
-    channel.handle_command = handle
-
-
-def set_running(config: pytest.Config, index: int) -> None:
-    """Make the item at this index the one that xdist takes reports for."""
-    interactor(config).item_index = index
-
-
-def origin(config: pytest.Config) -> dict[str, str]:
-    """What xdist puts on a report to say where it comes from."""
-    channel = interactor(config)
-    return {"worker_id": channel.workerid, "testrun_uid": channel.testrunuid}
-
-
-# -- the controller's side of xdist --------------------------------------------------------------------------------
 
 
 def dsession(config: pytest.Config) -> Any:

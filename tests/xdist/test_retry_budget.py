@@ -183,7 +183,7 @@ def test_b(): pass
 
 def test_an_answer_that_does_not_come_is_a_no(batch: "Batch") -> None:
     conftest = """
-from pytest_resilience.hooks import inquiry, workers, xdist_internals
+from pytest_resilience.hooks import inquiry, workers
 inquiry.SECONDS_TO_ANSWER = 0.01
 workers.Workers._heard_urgent = lambda self, node, text: None
 """
@@ -198,7 +198,7 @@ def test_an_answer_that_comes_too_late_is_not_used_by_anybody(batch: "Batch") ->
     """The retry that was granted goes back, so another test has it."""
     conftest = """
 import json, here
-from pytest_resilience.hooks import inquiry, workers, xdist_internals
+from pytest_resilience.hooks import inquiry, workers
 inquiry.SECONDS_TO_ANSWER = 0.01
 inner = workers.Workers._heard_urgent
 held = []
@@ -285,7 +285,7 @@ def test_a_worker_that_lives_on_without_its_channel_keeps_what_it_was_granted(ba
     """To xdist it has crashed. It goes on, and makes its retry when the next worker has asked for one."""
     conftest = """
 import os, here, pytest
-from pytest_resilience.hooks import xdist_internals
+from pytest_resilience.hooks import xdist_worker
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup():
@@ -293,7 +293,7 @@ def pytest_runtest_setup():
 
 def pytest_resilience_attempt_finished(item, is_final):
     if not is_final and here.mark("cut"):
-        gateway = xdist_internals.interactor(item.config).channel.gateway
+        gateway = xdist_worker.interactor(item.config).channel.gateway
         gateway._terminate_execution = lambda: None  # would end the process after some seconds
         os.close(gateway._io.outfile.fileno())
         here.wait("refused")
@@ -359,12 +359,12 @@ def test_fails(): assert 0
 def test_who_sets_no_limit_is_not_asked_about(batch: "Batch") -> None:
     conftest = """
 import here
-from pytest_resilience.hooks import xdist_internals
-inner = xdist_internals.send_event
-def noting(config, text, name=xdist_internals.EVENT):
+from pytest_resilience.hooks import messages, xdist_worker
+inner = xdist_worker.send_event
+def noting(config, text, name=messages.EVENT):
     here.note(name)
     inner(config, text, name)
-xdist_internals.send_event = noting
+xdist_worker.send_event = noting
 """
     batch.write({"conftest.py": conftest, "test_a.py": FAILS.format(tests=3)})
     batch.run("-n", "1", "--retries", "1", "--retry-budget", "none")
