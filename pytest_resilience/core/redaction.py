@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 
 MARK = "***"
@@ -12,6 +12,8 @@ SHORTEST_VALUE = 8
 # What is made of letters alone and shorter than this is a word, such as "postgres" or "local-password".
 SHORTEST_PHRASE = 16
 _KEYS_AT_ONCE = 500
+# So many of the secrets in a text are looked for again in it: no text takes long.
+_MOST_AGAIN = 50
 
 _SECRET_NAME = (
     r"token|secret|password|passwd|passphrase|credential|authorization|_(?:pass|pwd)$"
@@ -142,7 +144,7 @@ class Redactor:
     ) -> None:
         forms = {form for value in values for form in _forms(value)}
         # The longest first: one may be the beginning of another.
-        self._values = sorted(forms, key=lambda form: (-len(form), form))
+        self._values = _longest_first(forms)
         self._patterns = [re.compile(one) for one in patterns]
         self._ask = ask
         self._is_asked = is_asked
@@ -218,9 +220,13 @@ class Redactor:
                 text = text.replace(value, MARK)
         small = text.lower()
         if any(map(small.__contains__, _WORDS_OF_SHAPES)):
+            found: set[str] = set()
             for word, shape in _SHAPES:
                 if word in small:
-                    text = _pattern(shape).sub(_marked, text)
+                    text = _pattern(shape).sub(partial(_marked, found), text)
+            # What a secret was known by need not stand before it again: pytest abbreviates what it compares.
+            for secret in _longest_first(filter(_is_telling, found))[:_MOST_AGAIN]:
+                text = text.replace(secret, MARK)
         for pattern in self._patterns:
             text = pattern.sub(_marked_whole, text)
         return text
@@ -241,14 +247,22 @@ def _is_bare(text: str) -> bool:
     return text.startswith(MARK) and re.fullmatch(r"\*{3}(?: #\d+)?", text) is not None
 
 
+def _longest_first(texts: Iterable[str]) -> list[str]:
+    return sorted(texts, key=lambda text: (-len(text), text))
+
+
 def _forms(value: str) -> set[str]:
     """A value as it is, as `repr` shows it, and as pytest writes it into ids."""
     return {value, repr(value)[1:-1], value.encode("unicode_escape").decode("ascii")}
 
 
-def _marked(match: re.Match[str]) -> str:
+def _marked(found: set[str], match: re.Match[str]) -> str:
     kept: str = match[match.lastindex] if match.lastindex else ""
-    return kept + MARK if match[0][len(kept) :].strip("*") else match[0]
+    secret = match[0][len(kept) :]
+    if not secret.strip("*"):
+        return match[0]
+    found.add(secret.strip("\\\"'"))
+    return kept + MARK
 
 
 def _marked_whole(match: re.Match[str]) -> str:

@@ -44,6 +44,20 @@ def test_a_secret_of_a_known_shape_is_taken_out_wherever_it_stands(shape: str) -
     check()
 
 
+@pytest.mark.parametrize("kind", ["aws secret", "bearer", "password in a call", "url"])
+@given(data=st.data())
+def test_a_secret_goes_too_where_nothing_before_it_tells_any_more(kind: str, data: st.DataObject) -> None:
+    """Of a long text that it compares pytest shows the begin and the end."""
+    planted = data.draw(SHAPES[kind])
+    abbreviated = f"it is {planted.text}\nassert 'aws_secret_a...{planted.secret}' == 'another'"
+    assert planted.secret not in Redactor().text(abbreviated)
+
+
+def test_a_word_that_was_taken_for_a_secret_stays_elsewhere() -> None:
+    text = "password: required\nthis field is required"
+    assert Redactor().text(text) == f"password: {MARK}\nthis field is required"
+
+
 @pytest.mark.parametrize(
     ("text", "redacted"),
     [
