@@ -9,6 +9,8 @@ from operator import attrgetter
 from .results import Compared, Results
 from .systems import MINE, PEERS
 
+# How many times as much as the ids by hand a resume may take: less where files cannot be skipped, as ids import them too.
+_RESUMES = {"one-file": 1.10, "ten-files": 1.10, "every-file": 0.6}
 # How each kind of work is called here.
 _MINE = {system.kind: system.name for system in MINE if system.kind}
 
@@ -118,7 +120,7 @@ def _room(results: Results) -> Iterator[Verdict]:
 
 
 def _resume(results: Results) -> Iterator[Verdict]:
-    for name, limit in (("one-file", 1.10), ("ten-files", 1.10), ("every-file", 0.6)):
+    for name, limit in _RESUMES.items():
         for suffix, where in (("", "serially"), ("-xdist", "-n 2")):
             with suppress(KeyError):
                 group = results.groups[f"resume-{name}{suffix}"]
@@ -128,7 +130,7 @@ def _resume(results: Results) -> Iterator[Verdict]:
 
 
 def _resume_counted(results: Results) -> Iterator[Verdict]:
-    for name, limit in (("one-file", 1.10), ("ten-files", 1.10), ("every-file", 0.6)):
+    for name, limit in _RESUMES.items():
         with suppress(KeyError):
             counted = results.instructions[f"resume-{name}"].counted
             ours, ids, lf = (counted[cell][0].total for cell in ("--resume-failed", "ids", "--lf"))

@@ -43,7 +43,7 @@ class Runner:
         self.once(cell)
         rootdir = self._prepared(cell)
         with tempfile.TemporaryDirectory(dir=self._folder) as out:
-            command = [*cell.system.command(self._envs, Path(out)), *cell.options, *(cell.resume or ())]
+            command = self._command(cell, Path(out), cell.resume or ())
             statuses = (0,) if cell.is_good else (1,)
             return count(command, rootdir, environment(**variables(cell)), statuses)
 
@@ -65,9 +65,12 @@ class Runner:
             keep(rootdir, place)
         return self._before[cell]
 
+    def _command(self, cell: Cell, out: Path, more: tuple[str, ...]) -> list[str]:
+        return [*cell.system.command(self._envs, out), *cell.options, *more]
+
     def _run(self, cell: Cell, rootdir: Path, more: tuple[str, ...], *, is_good: bool) -> Taken:
         with tempfile.TemporaryDirectory(dir=self._folder) as out:
-            command = [*cell.system.command(self._envs, Path(out)), *cell.options, *more]
+            command = self._command(cell, Path(out), more)
             switched = variables(cell) if is_good else {}
             held = size(rootdir / ".pytest_resilience")
             taken = run(command, rootdir, environment(**switched), (0,) if is_good else (1,))

@@ -17,12 +17,17 @@ def interactor(config: pytest.Config) -> Any:
     return None
 
 
-def send_event(config: pytest.Config, text: str, name: str = EVENT) -> None:
-    """Send a message of ours to the controller; quiet when it is gone."""
+def send_values(config: pytest.Config, name: str, **values: Any) -> None:
+    """Send an event of ours to the controller; quiet when it is gone."""
     channel = interactor(config)
     if channel is not None:
         with suppress(OSError):
-            channel.sendevent(name, text=text)
+            channel.sendevent(name, **values)
+
+
+def send_event(config: pytest.Config, text: str, name: str = EVENT) -> None:
+    """Send a message of ours to the controller; quiet when it is gone."""
+    send_values(config, name, text=text)
 
 
 def send_plain_values(config: pytest.Config) -> None:
@@ -64,14 +69,6 @@ def listen(config: pytest.Config, heard: Callable[[str], bool], cut_off: Callabl
         inner(command)
 
     channel.handle_command = handle
-
-
-def send_values(config: pytest.Config, name: str, **values: Any) -> None:
-    """Send an event of ours to the controller; quiet when it is gone."""
-    channel = interactor(config)
-    if channel is not None:
-        with suppress(OSError):
-            channel.sendevent(name, **values)
 
 
 def obey(config: pytest.Config, name: str, heard: Callable[[str], None]) -> None:
